@@ -1,0 +1,1 @@
+"""What every service may rely on; knows no service."""

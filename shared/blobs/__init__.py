@@ -1,0 +1,1 @@
+"""Bytes by location, on a local folder or an object store."""

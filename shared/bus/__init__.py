@@ -1,0 +1,1 @@
+"""Typed messages over any carrier."""

@@ -1,0 +1,1 @@
+"""The HTTP layer that every Reelway door shares; it knows no service."""

@@ -1,0 +1,1 @@
+"""Redis: the ledger. Only this folder knows its client library."""

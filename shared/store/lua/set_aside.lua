@@ -1,0 +1,3 @@
+-- Move a bad entry out of the way. KEYS: the stream, where to. ARGV: position, field, value, …
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', unpack(ARGV, 2))
+return redis.call('XDEL', KEYS[1], ARGV[1])

@@ -1,0 +1,1 @@
+"""Doing the work of the ledger: claiming, heartbeats, checkpoints, child processes."""

@@ -1,0 +1,1 @@
+-- include: prelude transitions law queues choice locks steps create

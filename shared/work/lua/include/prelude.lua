@@ -1,0 +1,87 @@
+-- What every script of the ledger shares. A job is a hash under a key that shared.tenancy built and
+-- that ends in "job:<id>"; ":events", ":timeline", ":children" and ":pending" lie beside it under the
+-- same key. Only Redis TIME is asked.
+local LEASES, DELAYED, OUTBOX = 'rw:jobs:leases', 'rw:jobs:delayed', 'rw:outbox:jobs'
+local ENDED, EXPIRING = 'rw:jobs:ended', 'rw:jobs:expiring'
+local ILLEGAL, SEQUENCES = 'rw:jobs:illegal', 'rw:jobs:sequences'
+local EVENTS_KEPT, TENANT_EVENTS_KEPT, EVENTS_TTL = 500, 5000, 24 * 3600
+local TIMELINE_KEPT = 200
+local MAX_LOST = 3
+
+local TIME = redis.call('TIME')
+local NOW = tonumber(TIME[1]) * 1000 + math.floor(tonumber(TIME[2]) / 1000)
+
+local function refuse(code, detail)
+  return redis.error_reply('RW ' .. code .. ' ' .. detail)
+end
+
+local function get(key, field)
+  return redis.call('HGET', key, field)
+end
+
+local function num(key, field)
+  return tonumber(get(key, field) or '0') or 0
+end
+
+local function set(key, ...)
+  redis.call('HSET', key, 'updated_at', NOW, ...)
+end
+
+-- A key of the job's tenant, beside its jobs.
+local function beside(key, ...)
+  return key:match('^(.*:)job:[^:]+$') .. table.concat({ ... }, ':')
+end
+
+-- Say something to the other services: the relay publishes it and then removes it.
+local function say(key, id, kind, sort, body, to)
+  body.kind = kind
+  redis.call('XADD', OUTBOX, '*', 'id', id, 'kind', kind, 'sort', sort,
+    'tenant', get(key, 'tenant'), 'correlation', get(key, 'correlation') or '',
+    'causation', '', 'trace', get(key, 'trace') or '', 'body', cjson.encode(body),
+    'to', to or '', 'key', get(key, 'id'))
+end
+
+-- States also go to the stream of all jobs of the tenant, whose numbers have no gaps either; epoch
+-- and seq are the job's own, so that a reader can tell which progress came before.
+local function emit_to_tenant(key, kind, data)
+  local tenant = get(key, 'tenant')
+  local stream = beside(key, 'events')
+  local seq = redis.call('HINCRBY', SEQUENCES, tenant, 1)
+  redis.call('XADD', stream, 'MAXLEN', '~', TENANT_EVENTS_KEPT, '1-' .. seq, 'type', kind,
+    'job', get(key, 'id'), 'flow', get(key, 'flow'), 'subject', get(key, 'subject'),
+    'epoch', get(key, 'epoch'), 'seq', get(key, 'seq'), 'data', data)
+  redis.call('EXPIRE', stream, EVENTS_TTL)
+end
+
+-- Append one entry to the job's event stream and tell whoever watches. No gaps in seq.
+local function emit(key, kind)
+  local seq = redis.call('HINCRBY', key, 'seq', 1)
+  local epoch = num(key, 'epoch')
+  local data = {
+    state = get(key, 'state'), step = get(key, 'step') or '', progress = num(key, 'progress'),
+    message = get(key, 'message') or '', attempt = num(key, 'attempt'),
+    lost = num(key, 'lost'), at = NOW,
+  }
+  local failure = get(key, 'error')
+  if failure then data.error = cjson.decode(failure) end
+  local id = epoch .. '-' .. seq
+  local encoded = cjson.encode(data)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', EVENTS_KEPT, id,
+    'type', kind, 'data', encoded)
+  if kind ~= 'progress' then emit_to_tenant(key, kind, encoded) end
+  say(key, get(key, 'id') .. ':' .. id, 'jobs.changed.v1', 'event', {
+    job_id = get(key, 'id'), epoch = epoch, seq = seq, type = kind, data = data,
+    flow = get(key, 'flow'), subject = get(key, 'subject'),
+  })
+end
+
+-- One line of the job's timeline: what an attempt made of a step.
+local function note(key, outcome, code, bytes)
+  redis.call('RPUSH', key .. ':timeline', cjson.encode({
+    epoch = num(key, 'epoch'), fence = num(key, 'fence'), step = get(key, 'step') or '',
+    pool = get(key, 'pool'), worker = get(key, 'worker') or '', waited_ms = num(key, 'waited_ms'),
+    started_at = num(key, 'step_at'), ended_at = NOW, outcome = outcome, error = code or '',
+    bytes = tonumber(bytes or '0') or 0,
+  }))
+  redis.call('LTRIM', key .. ':timeline', -TIMELINE_KEPT, -1)
+end

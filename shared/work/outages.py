@@ -1,0 +1,50 @@
+"""What steps do when a provider outside is away: they are not called in vain, and wait."""
+
+from __future__ import annotations
+
+import random
+from contextlib import AbstractAsyncContextManager
+
+from shared.blobs.failures import BlobsRefused
+from shared.blobs.store import Blobs
+from shared.errors import Rejected, Unavailable
+from shared.store.breaker import BreakerOpen, Breakers, Verdict
+from shared.tenancy import blob_tenant
+from shared.work.step import Snoozed
+
+BLOBS = "blobs"
+"""The provider that keeps the bytes, by its name among the breakers."""
+
+_SPREAD = 0.25
+
+
+def guarded(blobs: Blobs, breakers: Breakers) -> Blobs:
+    """The same store, left alone while it keeps failing for the tenant of a key. A folder of this
+    machine needs no guard.
+    """
+
+    def around(key: str) -> AbstractAsyncContextManager[None]:
+        return breakers.around(BLOBS, blob_tenant(key), judged)
+
+    return blobs.behind(around)
+
+
+def judged(error: BaseException) -> Verdict:
+    """What the end of an access says about the store. Errors of what is being stored, or of whoever
+    reads, say nothing.
+    """
+    if isinstance(error, (BlobsRefused, Rejected)):
+        return "answered"
+    is_ours = isinstance(error, Unavailable) and error.code == "blobs_unavailable"
+    return "failed" if is_ours else "unknown"
+
+
+def as_snooze(error: BaseException | None) -> Snoozed | None:
+    """How long a job waits that met an open breaker, or that asked for it itself. Jobs that met
+    the same breaker come back one after the other.
+    """
+    if isinstance(error, BreakerOpen):
+        spread = max(1.0, error.retry_after * _SPREAD)
+        seconds = error.retry_after + random.uniform(0, spread)
+        return Snoozed(error.code, error.detail, seconds=seconds)
+    return error if isinstance(error, Snoozed) else None
