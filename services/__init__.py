@@ -1,0 +1,1 @@
+"""The four services of Reelway: gateway, drive, catalog, jobs."""

@@ -1,0 +1,1 @@
+"""Catalog keeps what is known of a video."""

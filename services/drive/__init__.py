@@ -1,0 +1,1 @@
+"""Drive keeps the bytes of a tenant."""

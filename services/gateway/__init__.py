@@ -1,0 +1,1 @@
+"""Gateway is the public door: HTTP in, messages out."""

@@ -1,0 +1,71 @@
+"""What the handlers of the door have at hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from services.gateway.checkpoints import CheckpointReader
+from services.gateway.places import Places
+from services.gateway.settings import Settings
+from services.gateway.tenants import Tenants
+from services.gateway.watch import Watchers
+from shared.blobs.store import Blobs
+from shared.bus.publisher import Bus
+from shared.clock import Clock
+from shared.store.breaker import Breakers
+from shared.store.idempotency import Idempotency
+from shared.store.records import Records
+from shared.telemetry.metrics import Metrics
+from shared.work.jobs import Jobs
+from shared.work.ledger import Ledger
+from shared.work.schedules import Schedules
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Everything a request may need."""
+
+    settings: Settings
+    records: Records
+    jobs: Jobs
+    ledger: Ledger
+    schedules: Schedules
+    breakers: Breakers
+    blobs: Blobs
+    bus: Bus
+    tenants: Tenants
+    watchers: Watchers
+    idempotency: Idempotency
+    checkpoints: CheckpointReader
+    places: Places
+    metrics: Metrics
+    clock: Clock
+
+
+DOOR: Final = web.AppKey("door", Door)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobContent:
+    """A blob as content with ranges (see :mod:`shared.http.responder`)."""
+
+    blobs: Blobs
+    key: str
+    size: int
+    etag: str
+    modified: float | None
+    media_type: str
+
+    @property
+    def local_path(self) -> Path | None:
+        """Where the bytes lie on this machine's disk, if they do."""
+        return self.blobs.local_path(self.key)
+
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` up to ``stop``."""
+        return self.blobs.read(self.key, start, stop)

@@ -1,0 +1,179 @@
+"""Videos: taking them in, listing, showing and removing them, their bytes and their captions."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from services.gateway import schemas, uploads
+from services.gateway.auth import tenant_of
+from services.gateway.door import DOOR, BlobContent
+from services.gateway.lookup import find_video, show_video, show_videos
+from shared.contracts.catalog import ApproveLayout, DeleteVideo
+from shared.contracts.records import Video
+from shared.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    RangeUnsatisfiable,
+    StorageFull,
+    TooLarge,
+    UnsupportedMedia,
+)
+from shared.http.bodies import json_reply, read_query
+from shared.http.context import request_id
+from shared.http.errors import PreconditionFailed
+from shared.http.responder import respond
+from shared.http.routes import BINARY, Route
+from shared.ids import is_id
+from shared.store.keys import (
+    accepted_key,
+    video_key,
+    videos_index,
+)
+from shared.store.records import Change
+
+VIDEO = "/v1/videos/{video}"
+
+
+async def upload(request: web.Request) -> web.StreamResponse:
+    """Send the file as the bare body with `?name=`, or as the one file of a form. The answer comes
+    when all bytes are safely stored; the work that follows is the job, at `Location`.
+
+    Before a byte is read, 429 refuses what could not be worked on: `queue_full` when the tenant has
+    as many jobs waiting as its tier may, `backlog` when the work would wait for more than a day.
+    """
+    accepted = await uploads.receive(request, request.app[DOOR], tenant_of(request))
+    headers = {str(hdrs.LOCATION): f"/v1/jobs/{accepted.job_id}"}
+    return json_reply(uploads.uploaded(accepted), status=202, headers=headers)
+
+
+async def list_videos(request: web.Request) -> web.StreamResponse:
+    """Newest first. Go on with `cursor` from `next` of the page before."""
+    door, tenant, page = request.app[DOOR], tenant_of(request), read_query(request, schemas.Page)
+    ids = await door.records.page(videos_index(tenant), page.cursor, page.limit + 1)
+    found = await door.records.get_many(Video, [video_key(tenant, name) for name in ids])
+    more = ids[page.limit - 1] if len(ids) > page.limit else None
+    items = await show_videos(door, tenant, found[: page.limit])
+    return json_reply(schemas.Videos(items=items, next=more))
+
+
+async def get_video(request: web.Request) -> web.StreamResponse:
+    """Its stages say how far it is: `wait`, `processing`, `annotate`, `done` or `error`."""
+    video_id = request.match_info["video"]
+    return json_reply(await show_video(request.app[DOOR], tenant_of(request), video_id))
+
+
+async def delete_video(request: web.Request) -> web.StreamResponse:
+    """Remove a video for good: its bytes, its captions, and whatever still works on it."""
+    door, tenant, video_id = request.app[DOOR], tenant_of(request), request.match_info["video"]
+    if not is_id(video_id):
+        raise NotFound("there is no such video")
+    await door.bus.ask(
+        DeleteVideo(video_id=video_id), tenant=tenant, correlation=request_id(request)
+    )
+    await door.records.commit(Change(tenant).delete(accepted_key(tenant, video_id)))
+    return web.Response(status=204)
+
+
+async def approve(request: web.Request) -> web.StreamResponse:
+    """Accept the proposed caption region; the captions are then read."""
+    door, tenant, video_id = request.app[DOOR], tenant_of(request), request.match_info["video"]
+    await find_video(door, tenant, video_id)
+    await door.bus.ask(
+        ApproveLayout(video_id=video_id), tenant=tenant, correlation=request_id(request)
+    )
+    return json_reply(await show_video(door, tenant, video_id), status=202)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
+    door = request.app[DOOR]
+    video = await find_video(door, tenant_of(request), request.match_info["video"])
+    content = BlobContent(
+        blobs=door.blobs,
+        key=video.location,
+        size=video.size,
+        etag=f'"{video.sha256}"',
+        modified=video.created_at / 1000,
+        media_type=video.media_type,
+    )
+    response = await respond(request, content, name=video.name)
+    sent = response.content_length or 0
+    if request.method == hdrs.METH_GET:
+        door.metrics.range_bytes.add(sent, {"partial": response.status == 206})
+    return response
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/v1/videos",
+        handler=upload,
+        summary="Upload a video",
+        name="upload_video",
+        body=BINARY,
+        body_media=("application/octet-stream", uploads.FORM),
+        query=schemas.UploadName,
+        reply=schemas.Uploaded,
+        status=202,
+        errors=(Invalid, TooLarge, UnsupportedMedia, StorageFull),
+        tags=("videos",),
+        scope="write",
+    ),
+    Route(
+        method="GET",
+        path="/v1/videos",
+        handler=list_videos,
+        summary="List videos",
+        name="list_videos",
+        query=schemas.Page,
+        reply=schemas.Videos,
+        tags=("videos",),
+        scope="read",
+    ),
+    Route(
+        method="GET",
+        path=VIDEO,
+        handler=get_video,
+        summary="Show a video",
+        name="get_video",
+        reply=schemas.Video,
+        tags=("videos",),
+        scope="read",
+    ),
+    Route(
+        method="DELETE",
+        path=VIDEO,
+        handler=delete_video,
+        summary="Delete a video",
+        name="delete_video",
+        status=204,
+        tags=("videos",),
+        scope="write",
+    ),
+    Route(
+        method="POST",
+        path=f"{VIDEO}/approve",
+        handler=approve,
+        summary="Approve the proposed caption region",
+        name="approve_layout",
+        reply=schemas.Video,
+        status=202,
+        errors=(Conflict,),
+        tags=("videos",),
+        scope="write",
+    ),
+    Route(
+        method="GET",
+        path=f"{VIDEO}/stream",
+        handler=stream,
+        summary="Stream a video",
+        name="stream_video",
+        reply=BINARY,
+        media=("video/*",),
+        headers={"Range": "Which bytes, as in RFC 9110 section 14.2."},
+        errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
+        tags=("videos",),
+        scope="read",
+    ),
+)

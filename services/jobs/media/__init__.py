@@ -1,0 +1,1 @@
+"""What is known about videos: opening, decoding, drawing and reading them. No network, no bus."""

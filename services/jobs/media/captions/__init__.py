@@ -1,0 +1,1 @@
+"""From boxes and crops to captions: layout, extents and lines. Pure functions."""
