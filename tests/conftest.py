@@ -1,0 +1,30 @@
+"""What every test may rely on: a scrubbed environment and markers by folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+FOLDERS = ("unit", "contract", "integration", "e2e", "recovery", "security", "load")
+
+# pytest-asyncio would otherwise create a loop for synchronous tests that nobody closes.
+asyncio.set_event_loop(None)
+
+# SIGTERM ends a run like Ctrl-C does, so that the servers it has started end with it.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+for _name in [name for name in os.environ if name.startswith("REELWAY_")]:
+    del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by the folder it lies in."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in FOLDERS:
+            item.add_marker(folder)

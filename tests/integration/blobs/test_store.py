@@ -1,0 +1,258 @@
+"""Bytes by key, on a disk and in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.blobs import locations
+from shared.blobs.store import PIECE, Blobs, open_blobs
+from shared.errors import Invalid, NotFound, Unavailable
+from shared.tenancy import tenant_id
+
+CLIMBING = ["../x", "/etc/hostname", "t/../../x", "t//x", "t/./x", "..", ".", "", "/", "t/.."]
+
+
+@pytest.fixture(params=["file", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return open_blobs((tmp_path / "blobs").as_uri() if request.param == "file" else "memory:")
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def read(blobs: Blobs, key: str, start: int = 0, stop: int | None = None) -> bytes:
+    return b"".join([piece async for piece in blobs.read(key, start, stop)])
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (1,), (PIECE, 1), (7 * PIECE, 6 * PIECE, 3)])
+async def test_what_was_put_is_read(blobs: Blobs, sizes: tuple[int, ...]) -> None:
+    parts = [random.randbytes(size) for size in sizes]
+    await blobs.put("t/a", pieces(*parts))
+    assert (await blobs.head("t/a")).size == sum(sizes)
+    assert await read(blobs, "t/a") == b"".join(parts) == await blobs.read_all("t/a")
+    assert all([len(piece) <= PIECE async for piece in blobs.read("t/a")])
+
+
+@pytest.mark.parametrize("size", [10, 12 * PIECE])
+async def test_a_stream_that_fails_leaves_nothing(blobs: Blobs, size: int, tmp_path: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * size
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await blobs.put("t/a/b", broken())
+    with pytest.raises(NotFound):
+        await blobs.head("t/a/b")
+    assert files(tmp_path) == []
+
+
+async def test_a_stream_that_fails_leaves_what_was_there(blobs: Blobs) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"new"
+        raise ConnectionResetError
+
+    await blobs.put("t/a", pieces(b"old"))
+    with pytest.raises(ConnectionResetError):
+        await blobs.put("t/a", broken())
+    assert await blobs.read_all("t/a") == b"old"
+
+
+async def test_a_blob_that_is_cut_off_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * PIECE
+            await asyncio.sleep(0.01)
+
+    putting = asyncio.create_task(blobs.put("t/a/b", endless()))
+    await asyncio.sleep(0.2)
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    with pytest.raises(NotFound):
+        await blobs.head("t/a/b")
+    async with asyncio.timeout(2):
+        while files(tmp_path):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 0), (0, 3), (5, None), (8, 99), (10, 10), (PIECE - 1, PIECE + 1)]
+)
+async def test_any_range_can_be_read(blobs: Blobs, start: int, stop: int | None) -> None:
+    whole = random.randbytes(10 if start <= 10 else 2 * PIECE)
+    await blobs.put("t/a", pieces(whole))
+    assert await read(blobs, "t/a", start, stop) == whole[start:stop]
+
+
+async def test_what_is_not_there_is_not_found(blobs: Blobs, tmp_path: Path) -> None:
+    for asked in (
+        blobs.head("t/a"),
+        blobs.read_all("t/a"),
+        read(blobs, "t/a"),
+        read(blobs, "t/a", 0, 5),
+        blobs.fetch("t/a", tmp_path / "copy"),
+        blobs.move("t/a", "t/b"),
+        blobs.copy("t/a", "t/b"),
+    ):
+        with pytest.raises(NotFound):
+            await asked
+    await blobs.delete("t/a")
+    assert await blobs.delete_prefix("t/none/") == 0
+
+
+async def test_a_folder_is_no_blob(blobs: Blobs) -> None:
+    await blobs.put("t/a/b", pieces(b"x"))
+    with pytest.raises(NotFound):
+        await blobs.head("t/a")
+
+
+async def test_everything_below_a_prefix_is_removed_and_nothing_beside_it(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    for key in ("t/w/j1/1/a", "t/w/j1/2/b", "t/w/j10/a", "t/w/j", "u/w/j1/a"):
+        await blobs.put(key, pieces(b"x"))
+    assert await blobs.delete_prefix("t/w/j1/") == 2
+    for key in ("t/w/j10/a", "t/w/j", "u/w/j1/a"):
+        assert await blobs.read_all(key) == b"x"
+    assert not (tmp_path / "blobs" / "t" / "w" / "j1").exists()
+
+
+async def test_a_blob_moves_over_another(blobs: Blobs) -> None:
+    await blobs.put("t/in/a", pieces(b"new"))
+    await blobs.put("t/files/a", pieces(b"old"))
+    await blobs.move("t/in/a", "t/files/a")
+    assert await blobs.read_all("t/files/a") == b"new"
+    with pytest.raises(NotFound):
+        await blobs.head("t/in/a")
+    await blobs.copy("t/files/a", "t/new/folder/b")
+    await blobs.copy("t/files/a", "t/new/folder/b")
+    assert await blobs.read_all("t/new/folder/b") == await blobs.read_all("t/files/a")
+
+
+@pytest.mark.parametrize("key", CLIMBING)
+async def test_keys_cannot_climb(blobs: Blobs, key: str, tmp_path: Path) -> None:
+    await blobs.put("t/there", pieces(b"x"))
+    before = files(tmp_path)
+    for asked in (
+        blobs.put(key, pieces(b"x")),
+        blobs.head(key),
+        blobs.read_all(key),
+        read(blobs, key, 0, 5),
+        blobs.move("t/there", key),
+        blobs.copy("t/there", key),
+        blobs.copy(key, "t/there"),
+        blobs.delete(key),
+        blobs.delete_prefix(key),
+        blobs.listed(key),
+        blobs.folders(key),
+        blobs.delete_listed("t/", [key]),
+        blobs.delete_listed(key, ["t/there"]),
+        blobs.fetch(key, tmp_path / "copy"),
+    ):
+        with pytest.raises(Invalid):
+            await asked
+    assert [path for path in files(tmp_path) if path != "copy"] == before
+    on_disk = open_blobs((tmp_path / "other").as_uri())
+    with pytest.raises(Invalid):
+        on_disk.local_path(key)
+
+
+def test_locations_refuse_names_that_climb() -> None:
+    acme = tenant_id("acme")
+    for name in ("..", "a/b", "", ".hidden", "a\x00"):
+        with pytest.raises(Invalid):
+            locations.work(acme, "j1", 1, name)
+
+
+async def test_a_local_file_is_stored_with_its_hash(blobs: Blobs, tmp_path: Path) -> None:
+    content = random.randbytes(3 * PIECE + 7)
+    (tmp_path / "local").write_bytes(content)
+    assert await blobs.put_file("t/a", tmp_path / "local") == hashlib.sha256(content).hexdigest()
+    await blobs.fetch("t/a", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+
+
+async def test_a_missing_local_file_is_not_a_missing_blob(blobs: Blobs, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await blobs.put_file("t/a", tmp_path / "nowhere")
+
+
+async def test_blobs_are_listed_with_their_size_and_time(blobs: Blobs) -> None:
+    began = time.time() - 2
+    for name, content in (("t/r/a/1", b"x"), ("t/r/b/2", b"yy"), ("t/ra/3", b"")):
+        await blobs.put(name, pieces(content))
+    found = await blobs.listed("t/r/")
+    assert {key: info.size for key, info in found.items()} == {"t/r/a/1": 1, "t/r/b/2": 2}
+    assert all(began < info.modified < time.time() + 2 for info in found.values())
+    assert await blobs.listed("t/nothing/") == {}
+
+
+async def test_folders_are_named_one_step_below(blobs: Blobs) -> None:
+    for key in ("t/r/b/x/1", "t/r/a/2", "t/r/3", "t/ra/4"):
+        await blobs.put(key, pieces(b"x"))
+    assert await blobs.folders("t/r/") == ["a", "b"]
+    assert await blobs.folders("t/nothing/") == []
+
+
+async def test_only_what_was_listed_is_removed(blobs: Blobs) -> None:
+    for key in ("t/r/a/1", "t/r/b/2"):
+        await blobs.put(key, pieces(b"x"))
+    there = await blobs.listed("t/r/")
+    await blobs.put("t/r/b/late", pieces(b"x"))
+    await blobs.delete("t/r/a/1")
+    await blobs.delete_listed("t/r/", there)
+    assert list(await blobs.listed("t/r/")) == ["t/r/b/late"]
+
+
+async def test_a_neighbour_may_be_removed_while_a_blob_arrives(blobs: Blobs) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"x"
+            await asyncio.sleep(0.005)
+
+    async def remove_again_and_again() -> None:
+        for number in range(20):
+            await blobs.put(f"t/w/gone/{number}", pieces(b"y"))
+            await blobs.delete_prefix("t/w/gone/")
+
+    await asyncio.gather(
+        remove_again_and_again(), *(blobs.put(f"t/w/stays/{n}", slow()) for n in range(10))
+    )
+    for number in range(10):
+        assert await blobs.read_all(f"t/w/stays/{number}") == b"xxxxx"
+
+
+@pytest.mark.parametrize("name", ["a b", "ünïcödé 😀", "100%", "a#b?c", "%41", "a\\b", "'\""])
+async def test_a_disk_path_may_have_any_characters(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    blobs = open_blobs(folder.as_uri())
+    await blobs.put("t/work/a-b_c.json", pieces(b"x"))
+    path = blobs.local_path("t/work/a-b_c.json")
+    assert path == folder / "t" / "work" / "a-b_c.json"
+    assert path.read_bytes() == b"x"
+    assert (folder.stat().st_mode & 0o077) == 0
+    assert (await blobs.free_bytes() or 0) > 0
+    await blobs.ping()
+
+
+async def test_a_disk_that_refuses_is_unavailable(tmp_path: Path) -> None:
+    blobs = open_blobs((tmp_path / "blobs").as_uri())
+    await blobs.put("t", pieces(b"a file where a folder should be"))
+    with pytest.raises(Unavailable) as caught:
+        await blobs.put("t/a", pieces(b"x"))
+    assert "\n" not in caught.value.detail
+    assert os.listdir(tmp_path / "blobs") == ["t"]  # noqa: PTH208 - its names as they are

@@ -1,0 +1,302 @@
+"""Catalog: records of videos under repeated, late and simultaneous messages."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.catalog.handlers import CatalogHandlers
+from services.catalog.model import new_video
+from services.catalog.search import CaptionIndex
+from services.catalog.steps import CatalogSteps
+from services.catalog.videos import Videos
+from shared.blobs.store import open_blobs
+from shared.bus.outbox_entries import envelope_of
+from shared.bus.router import Context
+from shared.contracts.base import Message
+from shared.contracts.catalog import (
+    ApproveLayout,
+    CaptionsPublished,
+    DeleteVideo,
+    SearchCaptions,
+    VideoDeleted,
+)
+from shared.contracts.drive import DeleteFile, FileStored
+from shared.contracts.jobs import JobFinished, StopJob, SubmitJob
+from shared.contracts.records import Layout, MediaFacts, StepOutput, Video
+from shared.errors import Conflict, NotFound
+from shared.store.changes import Changes
+from shared.store.keys import CAPTION_CHANGES, TENANTS, layout_key, video_key
+from shared.store.outbox import RedisOutbox
+from shared.store.records import Change, Records, StaleFence
+from shared.store.redis import Store
+from shared.tenancy import TenantId
+from shared.work.context import StepContext
+from shared.work.ledger import Claim
+from shared.work.step import StepFailed
+from tests.integration.work.bench import ACME, Bench, decoded
+
+CONTEXT = Context(tenant=ACME, message_id="m1", correlation="c1")
+FOUND = {"found": True, "sure": True}
+STORED = FileStored(
+    file_id="f1",
+    video_id="v1",
+    job_id="j1",
+    name="a.mkv",
+    size=7,
+    sha256="00",
+    media_type="video/x-matroska",
+    location="acme/files/f1/original",
+)
+
+
+class Catalog:
+    """The service's parts, with eyes on what they write and say."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.bench = Bench(store, lease_ms=60_000)
+        self.records = Records(store, "catalog")
+        self.videos = Videos(self.records)
+        self.changes = Changes(store, CAPTION_CHANGES)
+        self.index = CaptionIndex(self.records, self.changes)
+        self.blobs = open_blobs("memory:")
+        self.folder = folder
+        self.handlers = CatalogHandlers(
+            records=self.records, videos=self.videos, index=self.index, clock=lambda: 1000
+        )
+        self.steps = CatalogSteps(records=self.records, videos=self.videos, clock=lambda: 2000)
+
+    async def with_layout(self, state: Any = "proposed") -> None:
+        await self.handlers.add_video(STORED, CONTEXT)
+        layout = Layout(video_id="v1", state=state, proposal=FOUND, updated_at=5)
+        await self.records.commit(Change("acme").put(layout_key(ACME, "v1"), layout))
+
+    async def keep(self, name: str, content: object) -> dict[str, Any]:
+        path = self.folder / name
+        path.write_bytes(msgspec.json.encode(content))
+        digest = await self.blobs.put_file(f"acme/work/j1/1/{name}", path)
+        key, size = f"acme/work/j1/1/{name}", path.stat().st_size
+        return {"name": name, "key": key, "size": size, "sha256": digest}
+
+    async def outputs(self) -> dict[str, StepOutput]:
+        frames = await self.keep("frames.json", {"frames": []})
+        captions = await self.keep("captions.json", {"captions": [_caption()], "origin": "x"})
+        result = {name: getattr(STORED, name) for name in ("file_id", "name", "size", "sha256")}
+        stored = {**result, "location": STORED.location, "media_type": STORED.media_type}
+        plain: dict[str, Any] = {
+            "store": {"result": stored},
+            "probe": {"result": {"duration": 1.0, "width": 2, "height": 2}},
+            "poster": {"result": {}},
+            "frames": {"result": {}},
+            "read_frames": {"artifacts": [frames]},
+            "layout": {"result": FOUND},
+            "read_captions": {"artifacts": [captions]},
+        }
+        return msgspec.convert(plain, dict[str, StepOutput])
+
+    async def context(self, claim: Claim | None = None) -> StepContext:
+        if claim is None:
+            await self.bench.submit("catalog", params={})
+            claim = await self.bench.claim("catalog")
+        return StepContext(
+            claim=claim,
+            step="s0",
+            outputs=await self.outputs(),
+            ledger=self.bench.ledger,
+            blobs=self.blobs,
+            folder=self.folder,
+        )
+
+    async def video(self) -> Video | None:
+        return await self.records.get(Video, video_key(ACME, "v1"))
+
+    async def said(self) -> list[Message]:
+        entries = await RedisOutbox(self.bench.store, "catalog").read("0", 100, 0.01)
+        return [decoded(envelope_of(entry, "catalog"))[1] for entry in entries]
+
+
+class SlowVideos(Videos):
+    """Leaves time for others between looking and changing."""
+
+    async def get(self, tenant: TenantId, video_id: str) -> Video:
+        video = await super().get(tenant, video_id)
+        await asyncio.sleep(0.05)
+        return video
+
+
+def _caption() -> dict[str, Any]:
+    return {"start_frame": 0, "end_frame": 9, "text": "guten morgen", "confidence": 1.0}
+
+
+@pytest.fixture
+def catalog(store: Store, tmp_path: Path) -> Catalog:
+    return Catalog(store, tmp_path)
+
+
+async def test_a_file_that_is_told_twice_is_one_video(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    first = await catalog.video()
+    other = msgspec.structs.replace(STORED, name="told again")
+    await catalog.handlers.add_video(other, CONTEXT)
+    assert await catalog.video() == first == new_video(STORED, 1000)
+
+
+async def test_a_file_that_is_told_late_does_not_bring_a_video_back(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.handlers.delete_video(DeleteVideo(video_id="v1"), CONTEXT)
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    assert await catalog.video() is None
+    with pytest.raises(StepFailed) as caught:
+        await catalog.steps.describe(await catalog.context())
+    assert (caught.value.code, caught.value.error_class) == ("video_deleted", "cancelled")
+    assert await catalog.video() is None
+
+
+async def test_a_deleted_video_is_told_once(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    delete = DeleteVideo(video_id="v1")
+    answers = await asyncio.gather(
+        *(catalog.handlers.delete_video(delete, CONTEXT) for _ in range(3)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, NotFound) for answer in answers) == 2
+    assert [type(message) for message in await catalog.said()] == [
+        *(StopJob, DeleteFile, VideoDeleted),
+    ]
+
+
+async def test_a_video_deleted_while_it_changes_takes_its_new_job_with_it(
+    catalog: Catalog,
+) -> None:
+    await catalog.with_layout()
+    slow = SlowVideos(catalog.records)
+    deleting = asyncio.create_task(slow.remove(ACME, "v1", lambda: Change("acme")))
+    await asyncio.sleep(0.02)
+    await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+    await deleting
+    said = await catalog.said()
+    [submit] = [message for message in said if isinstance(message, SubmitJob)]
+    stopped = {message.job_id for message in said if isinstance(message, StopJob)}
+    assert stopped == {"j1", submit.job_id}
+
+
+async def test_describing_a_deleted_video_writes_nothing(catalog: Catalog) -> None:
+    context = await catalog.context()
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.handlers.delete_video(DeleteVideo(video_id="v1"), CONTEXT)
+    for step in (catalog.steps.describe, catalog.steps.publish):
+        with pytest.raises(StepFailed) as caught:
+            await step(context)
+        assert caught.value.code == "video_deleted"
+    assert await catalog.records.get(Layout, layout_key(ACME, "v1")) is None
+
+
+@pytest.mark.parametrize("step", ["describe", "publish"])
+async def test_what_an_earlier_step_made_and_is_gone_is_nobodys_defect(
+    catalog: Catalog, step: str
+) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    context = await catalog.context()
+    await catalog.blobs.delete_prefix("acme/work/")
+    with pytest.raises(StepFailed) as caught:
+        await getattr(catalog.steps, step)(context)
+    assert (caught.value.code, caught.value.error_class) == ("result_gone", "transient")
+
+
+async def test_describing_needs_no_event_to_have_come_first(catalog: Catalog) -> None:
+    await catalog.steps.describe(await catalog.context())
+    video = await catalog.video()
+    assert video is not None
+    assert video.media == MediaFacts(duration=1.0, width=2, height=2)
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    assert await catalog.video() == video
+
+
+async def test_describing_again_leaves_what_a_person_approved(catalog: Catalog) -> None:
+    context = await catalog.context()
+    catalog.steps = CatalogSteps(records=catalog.records, videos=catalog.videos, clock=lambda: 2000)
+    context.outputs["layout"].result["sure"] = False
+    assert (await catalog.steps.describe(context)).result == {"layout": "proposed"}
+    await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+    approved = await catalog.video()
+    assert (await catalog.steps.describe(context)).result == {"layout": "approved"}
+    assert await catalog.video() == approved
+    layout = await catalog.records.get(Layout, layout_key(ACME, "v1"))
+    assert layout is not None
+    assert layout.approved_by == "person"
+
+
+async def test_an_attempt_that_lost_its_job_describes_nothing(catalog: Catalog) -> None:
+    context = await catalog.context()
+    await catalog.bench.ledger.release(context.claim)
+    with pytest.raises(StaleFence):
+        await catalog.steps.describe(context)
+    assert await catalog.video() is None
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_layout_approved_twice_is_one_job(catalog: Catalog, at_once: bool) -> None:
+    await catalog.with_layout()
+
+    async def approve() -> None:
+        await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+
+    if at_once:
+        await asyncio.gather(approve(), approve())
+    else:
+        await approve()
+        await approve()
+    submitted = {m.job_id for m in await catalog.said() if isinstance(m, SubmitJob)}
+    video = await catalog.video()
+    assert video is not None
+    assert submitted == {video.caption_job}
+
+
+async def test_only_a_proposed_layout_can_be_approved(catalog: Catalog) -> None:
+    with pytest.raises(NotFound):
+        await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+    await catalog.with_layout("none")
+    with pytest.raises(Conflict):
+        await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("job", "flow", "error_class", "passed", "stays"),
+    [
+        ("j1", "process_video", "bad_input", False, False),
+        ("j1", "process_video", "bad_input", True, True),
+        ("j1", "process_video", "transient", False, True),
+        ("j2", "process_video", "bad_input", False, True),
+        ("j1", "caption_video", "bad_input", False, True),
+    ],
+)
+async def test_only_a_video_that_never_passed_goes_with_its_job(
+    catalog: Catalog, job: str, flow: str, error_class: str, passed: bool, stays: bool
+) -> None:
+    video = new_video(STORED, 1000)
+    if passed:
+        video = msgspec.structs.replace(video, media=MediaFacts(duration=1, width=2, height=2))
+    await catalog.videos.add(video, Change("acme"))
+    finished = JobFinished(
+        job_id=job, flow=flow, subject="v1", outcome="failed", error_class=error_class
+    )
+    for _ in range(2):
+        await catalog.handlers.drop_refused(finished, CONTEXT)
+    assert (await catalog.video() is not None) == stays
+
+
+async def test_captions_published_twice_are_the_same(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.records.commit(Change("acme").index(TENANTS, "acme"))
+    context = await catalog.context()
+    for _ in range(2):
+        await catalog.steps.publish(context)
+        hits = await catalog.handlers.search(SearchCaptions(q="morgen"), CONTEXT)
+        assert (hits.total, hits.hits[0].video_id) == (1, "v1")
+    told = [m for m in await catalog.said() if isinstance(m, CaptionsPublished)]
+    assert told == [CaptionsPublished(video_id="v1", job_id=context.job.id, captions=1)] * 2
+    await catalog.handlers.delete_video(DeleteVideo(video_id="v1"), CONTEXT)
+    assert (await catalog.handlers.search(SearchCaptions(q="morgen"), CONTEXT)).total == 0

@@ -1,0 +1,24 @@
+"""A service that is told of everything that happens to jobs, and writes each thing down once."""
+
+from __future__ import annotations
+
+from shared.bus.router import Context, Router
+from shared.contracts.jobs import JobChanged, JobFinished
+from shared.serving import change_of
+from shared.store.records import Records
+from shared.work.jobs import job_key
+from tests.support.history import TOLD
+
+AUDIT = "audit"
+
+
+def audit_router(records: Records) -> Router:
+    """Its table of contents."""
+
+    async def note(message: JobFinished | JobChanged, context: Context) -> None:
+        what = context.message_id.removeprefix(message.job_id + ":")
+        change = change_of(context).once(AUDIT, context.message_id)
+        change.append(TOLD, 1_000_000, job=job_key(context.tenant, message.job_id), what=what)
+        await records.commit(change)
+
+    return Router(AUDIT).on(JobFinished, note).on(JobChanged, note)
