@@ -131,7 +131,7 @@ class CatalogSteps:
             context.job.subject,
             context.outputs["layout"].result,
             auto_approve=tenant.auto_approve if tenant else False,
-            at=context.job.opened_at or context.job.created_at,
+            at=context.job.opened_at,
         )
 
     async def _update(self, context: StepContext, edit: _Edit) -> Video:

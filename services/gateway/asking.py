@@ -44,9 +44,11 @@ async def ask(
     )
 
 
-async def ask_about(request: web.Request, job_id: str, query: Query[Reply]) -> Reply:
+async def ask_about(
+    request: web.Request, job_id: str, query: Query[Reply], seconds: float = SECONDS
+) -> Reply:
     """The answer about one job, also in the moment before the ledger knows it."""
     try:
-        return await ask(request, query)
+        return await ask(request, query, seconds=seconds)
     except NotFound as unknown:
         raise await missing_job(request.app[DOOR], tenant_of(request), job_id) from unknown

@@ -68,7 +68,7 @@ class File(Record, frozen=True, kw_only=True):
     created_at: int
 
 
-class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
+class StepStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of a job. ``state`` is ``waiting``, ``running`` or ``done``; ``needs`` says what it
     takes beside a slot (see ``shared.work.resources``).
     """

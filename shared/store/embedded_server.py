@@ -30,6 +30,9 @@ _OPTIONS = {
     "aof-load-truncated": "yes",
     "save": "",
     "maxmemory": "0",
+    # A job's hash stays compact although its steps and parameters are longer than 64 bytes. Redis
+    # 6.2 knows the option by this name only, later ones also.
+    "hash-max-ziplist-value": "2048",
     "maxmemory-policy": "noeviction",
     "loglevel": "notice",
 }

@@ -1,4 +1,4 @@
-"""Reading jobs: their records, their lists and their event streams."""
+"""Reading jobs: their records, their lists and their events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from shared.contracts.records import Job
 from shared.store.redis import Store
+from shared.store.scripts import Scripts
 from shared.tenancy import TenantId, record_key
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -17,14 +18,47 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _JSON = frozenset({"params", "steps", "error"})
 _OUTPUT = "out:"
 
+PLANS = "rw:jobs:plan:"
+"""Before the name of each text of steps: one for each flow there ever was."""
+
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a job's event stream; ``type`` is ``state``, ``progress`` or ``end``."""
+    """One entry of a job's events; ``type`` is ``state``, ``progress`` or ``end``."""
 
     epoch: int
     seq: int
     type: str
     data: dict[str, Any]
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    """An entry as the scripts keep it (``emit`` in ``lua/include/prelude.lua``)."""
+
+    epoch: int
+    seq: int
+    type: str
+    at: int
+    state: str
+    step: str
+    progress: float
+    message: str
+    attempt: int
+    lost: int
+    error: dict[str, Any] | None = None
+
+
+_ENTRY = msgspec.json.Decoder(_Entry)
+_PLACE = ("epoch", "seq", "type")
+
+
+def event_of(entry: bytes) -> JobEvent:
+    """The event that an entry of the ledger keeps."""
+    kept = _ENTRY.decode(entry)
+    data = {
+        name: value for name, value in msgspec.structs.asdict(kept).items() if value is not None
+    }
+    place = {name: data.pop(name) for name in _PLACE}
+    return JobEvent(**place, data=data)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +100,8 @@ def job_from_hash(fields: Mapping[bytes, bytes]) -> Job:
             outputs[name.removeprefix(_OUTPUT)] = msgspec.json.decode(value)
         else:
             plain[name] = msgspec.json.decode(value) if name in _JSON else value.decode()
+    plain.setdefault("lock", plain["subject"])
+    plain.setdefault("opened_at", plain["created_at"])
     return msgspec.convert({**plain, "outputs": outputs}, Job, strict=False)
 
 
@@ -74,6 +110,8 @@ class Jobs:
 
     def __init__(self, store: Store) -> None:
         self._redis = store.commands
+        self._scripts = Scripts(store, "shared.work", "lua")
+        self._plans: dict[bytes, bytes] = {}
 
     async def get(self, tenant: TenantId, job_id: str) -> Job | None:
         """One job, if there is one."""
@@ -86,7 +124,18 @@ class Jobs:
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in job_ids:
             pipeline.hgetall(job_key(tenant, job_id))
-        return [job_from_hash(fields) if fields else None for fields in await pipeline.execute()]
+        found = cast("list[dict[bytes, bytes]]", await pipeline.execute())
+        await self._add_steps([fields for fields in found if fields and b"steps" not in fields])
+        return [job_from_hash(fields) if fields else None for fields in found]
+
+    async def _add_steps(self, jobs: Sequence[dict[bytes, bytes]]) -> None:
+        """Jobs that have not begun share the text of their steps, which never changes."""
+        unknown = list({fields[b"plan"] for fields in jobs} - self._plans.keys())
+        if unknown:
+            texts = await self._redis.mget([PLANS + plan.decode() for plan in unknown])
+            self._plans.update(zip(unknown, cast("list[bytes]", texts), strict=True))
+        for fields in jobs:
+            fields[b"steps"] = self._plans[fields[b"plan"]]
 
     async def states(self, tenant: TenantId, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of those among these jobs that there are."""
@@ -128,19 +177,7 @@ class Jobs:
     async def events(
         self, tenant: TenantId, job_id: str, after: tuple[int, int], limit: int = 1000
     ) -> list[JobEvent]:
-        """Entries of a job's event stream after ``(epoch, seq)``, in order."""
-        entries = await self._redis.xrange(
-            f"{job_key(tenant, job_id)}:events", f"({after[0]}-{after[1]}", "+", count=limit
-        )
-        raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)
-        return [_event(entry_id.decode(), fields) for entry_id, fields in raw]
-
-
-def _event(entry_id: str, fields: Mapping[bytes, bytes]) -> JobEvent:
-    epoch, _, seq = entry_id.partition("-")
-    return JobEvent(
-        epoch=int(epoch),
-        seq=int(seq),
-        type=fields[b"type"].decode(),
-        data=msgspec.json.decode(fields[b"data"]),
-    )
+        """Entries of a job's events after ``(epoch, seq)``, in order."""
+        found = await self._scripts.call("events", [job_key(tenant, job_id)], [after[1], limit])
+        events = map(event_of, cast("list[bytes]", found))
+        return [event for event in events if (event.epoch, event.seq) > after]

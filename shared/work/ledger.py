@@ -67,7 +67,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
             amounts(step.needs)
 
     def fields(self) -> list[str]:
-        """The job's hash as the scripts take it: field, value, …"""
+        """The job's hash as the scripts take it: field, value, …; what says nothing is left out."""
         fields = {
             "id": self.id,
             "tenant": self.tenant,
@@ -76,14 +76,16 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
             "base": str(self.base),
             "boost": str(self.boost),
             "tier": self.tier,
-            "lock": self.subject if self.lock is None else self.lock,
-            "params": msgspec.json.encode(self.params).decode(),
+            "params": msgspec.json.encode(self.params).decode() if self.params else "",
             "steps": msgspec.json.encode(self.steps).decode(),
             "correlation": self.correlation,
             "trace": self.trace,
             **{name: str(at) for name in ("due_at", "expires_at") if (at := getattr(self, name))},
         }
-        return [part for pair in fields.items() for part in pair]
+        told = {name: value for name, value in fields.items() if value}
+        if self.lock is not None:
+            told["lock"] = self.lock
+        return [part for pair in told.items() for part in pair]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 from shared.store.redis import Store
 from shared.store.scripts import Scripts
 from shared.tenancy import TenantId, record_key
-from shared.work.jobs import jobs_index
+from shared.work.jobs import event_of, jobs_index
 
 _SEQUENCES = "rw:jobs:sequences"
 
@@ -80,12 +80,13 @@ class TenantEvents:
 
 
 def _event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> TenantEvent:
+    event = event_of(fields[b"entry"])
     return TenantEvent(
         seq=int(entry_id.partition(b"-")[2]),
-        type=fields[b"type"].decode(),
+        type=event.type,
         job=fields[b"job"].decode(),
         flow=fields[b"flow"].decode(),
         subject=fields[b"subject"].decode(),
-        at=(int(fields[b"epoch"]), int(fields[b"seq"])),
-        data=msgspec.json.decode(fields[b"data"]),
+        at=(event.epoch, event.seq),
+        data=event.data,
     )

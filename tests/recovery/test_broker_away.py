@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.jobs.media.clip import DEMO, DEMO_SECONDS, make_clip
 from tests.support import media
 from tests.support.client import client_of
 from tests.support.servers import own_broker, redis_database
@@ -62,7 +63,7 @@ async def test_a_job_goes_on_while_the_bus_is_away(tmp_path: Path) -> None:
 
 async def test_a_job_is_cancelled_while_the_bus_is_away(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    media.short(clip)
+    make_clip(clip, DEMO, duration=DEMO_SECONDS)
     with (
         own_broker() as broker,
         redis_database() as store,

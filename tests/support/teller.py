@@ -6,6 +6,7 @@ write by write, with the server's time.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -79,6 +80,9 @@ class _Teller:
             self._lease(name, command[2:])
         elif _JOB.fullmatch(key):
             self._job(name, key, command[2:])
+        elif name == "RPUSH" and key.endswith(":events"):
+            epoch, seq, kind, *_ = json.loads(command[2])
+            self.history.entries.append(Entry(key.removesuffix(":events"), epoch, seq, kind))
         elif name == "XADD":
             self._append(key, *_entry(command))
         elif key == ILLEGAL:
@@ -108,7 +112,7 @@ class _Teller:
 
     def _claimed(self, job: str, until: int) -> None:
         fields = self.history.jobs.get(job, {})
-        lock = fields.get("lock", "")
+        lock = fields.get("lock", fields.get("subject", ""))
         hold = Hold(
             job=job,
             lock=f"{fields.get('tenant', '')} {lock}" if lock else "",
@@ -144,8 +148,10 @@ class _Teller:
     def _append(self, key: str, entry: str, fields: dict[str, str]) -> None:
         if key.endswith(":events"):
             epoch, _, seq = entry.partition("-")
-            stream = key.removesuffix(":events")
-            self.history.entries.append(Entry(stream, int(epoch), int(seq), fields["type"]))
+            kind = json.loads(fields["entry"])[2]
+            self.history.entries.append(
+                Entry(key.removesuffix(":events"), int(epoch), int(seq), kind)
+            )
         elif key == EFFECTS:
             self.history.effects.append(self._effect(fields))
         elif key == TOUCHES:

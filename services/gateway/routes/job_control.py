@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from services.gateway import schemas
-from services.gateway.asking import ask_about, job_id_of
+from services.gateway.asking import SECONDS, ask_about, job_id_of
 from services.gateway.auth import tenant_of
 from services.gateway.door import DOOR, Door
 from services.gateway.lookup import find_accepted, find_job, missing_job
@@ -25,12 +25,15 @@ from shared.tenancy import TenantId
 
 JOB = "/v1/jobs/{job}"
 
+_CANCEL_SECONDS = 1.0
+"""How long the answer may take over the bus before the ledger is asked without it."""
+
 
 async def cancel_job(request: web.Request) -> web.StreamResponse:
     """Stop a job wherever it is. A running one is `cancelling` until its worker has stopped."""
     query = CancelJob(job_id=job_id_of(request), reason="cancelled over HTTP")
     try:
-        return await _changed(request, query)
+        return await _changed(request, query, seconds=_CANCEL_SECONDS)
     except Unavailable:
         return await _cancelled_without_bus(request, query)
 
@@ -119,8 +122,10 @@ def _with_step(jobs: list[Job], wanted: VideoRetry) -> Job:
     )
 
 
-async def _changed(request: web.Request, query: Query[JobStatus]) -> web.StreamResponse:
-    status = await ask_about(request, job_id_of(request), query)
+async def _changed(
+    request: web.Request, query: Query[JobStatus], seconds: float = SECONDS
+) -> web.StreamResponse:
+    status = await ask_about(request, job_id_of(request), query, seconds)
     reply = schemas.JobState(id=status.job_id, state=status.state, step=status.step or None)
     return json_reply(reply, status=202)
 

@@ -13,7 +13,7 @@ if state == 'succeeded' and from == '' then
   return refuse('CONFLICT', 'the job has succeeded: name the step to run again from')
 end
 local again, found = from == '', false
-for _, step in ipairs(cjson.decode(get(key, 'steps'))) do found = found or step.name == from end
+for _, step in ipairs(steps_of(key)) do found = found or step.name == from end
 if from ~= '' and not found then return refuse('INVALID', 'the job has no step ' .. from) end
 local bad = move(key, 'ready', true)
 if bad then return bad end

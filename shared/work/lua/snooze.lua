@@ -10,7 +10,7 @@ if get(key, 'state') == 'cancelling' or get(key, 'pause_requested') then
 end
 redis.call('HINCRBY', key, 'snoozes', 1)
 note(key, 'snoozed', cjson.decode(ARGV[4]).code)
-if NOW - num(key, 'opened_at') > tonumber(ARGV[5]) then
+if NOW - tonumber(get(key, 'opened_at') or get(key, 'created_at')) > tonumber(ARGV[5]) then
   set(key, 'error', ARGV[4])
   finish(key, 'failed')
   return 'failed'

@@ -8,10 +8,11 @@ import pytest
 
 from shared.errors import Conflict, Invalid, NotFound
 from shared.store.redis import Store
-from shared.tenancy import TenantId, record_key
+from shared.tenancy import TenantId
 from shared.work.governor import Governor, Place
 from shared.work.ledger import NewJob
 from shared.work.priority import NO_BOOST, Boost
+from shared.work.tenant_events import TenantEvents
 from tests.integration.work.bench import ACME, BROKEN, DONE, OTHER, Bench
 
 HOUR = 3_600_000
@@ -214,11 +215,10 @@ async def test_states_of_all_jobs_of_a_tenant_are_one_stream_without_gaps(bench:
     claim = await bench.claim()
     await bench.ledger.progress(claim, 0.5, "half")
     await bench.ledger.advance(claim, "s0", DONE, 1)
-    found: Any = await bench.store.commands.xrange(record_key(ACME, "events"))
-    entries: list[tuple[bytes, dict[bytes, bytes]]] = found
-    assert [entry_id for entry_id, _ in entries] == [b"1-1", b"1-2", b"1-3"]
-    assert [fields[b"type"] for _, fields in entries] == [b"state", b"state", b"end"]
-    assert {fields[b"job"].decode() for _, fields in entries} == {claim.job.id}
+    found = await TenantEvents(bench.store).after(ACME, 0, 100)
+    assert [event.seq for event in found] == [1, 2, 3]
+    assert [event.type for event in found] == ["state", "state", "end"]
+    assert {event.job for event in found} == {claim.job.id}
 
 
 async def test_a_finished_job_is_run_again_from_a_step(bench: Bench) -> None:

@@ -123,8 +123,11 @@ def test_a_claim_of_a_job_that_is_held_is_a_second_hold() -> None:
 
 def test_events_effects_and_what_was_told_are_noted_in_their_order() -> None:
     history = tell(
-        (("XADD", f"{JOB}:events", "MAXLEN", "~", "500", "1-7", "type", "state", "data", "{}"),),
-        (("XADD", "rw:t:acme:events", "MAXLEN", "~", "9", "1-3", "type", "end", "data", "{}"),),
+        (
+            ("RPUSH", f"{JOB}:events", '[1, 7, "state", 5]'),
+            ("LTRIM", f"{JOB}:events", "-500", "-1"),
+        ),
+        (("XADD", "rw:t:acme:events", "MAXLEN", "~", "9", "1-3", "entry", '[1, 7, "end", 5]'),),
         (("XADD", EFFECTS, "1-1", "job", JOB, "what", "cut", "epoch", "1", "fence", "4"),),
         (("XADD", TOUCHES, "1-2", "job", JOB, "what", "cut", "epoch", "1", "fence", "4"),),
         (("XADD", TOLD, "2-0", "job", JOB, "what", "finished:1"),),

@@ -13,11 +13,25 @@ local function admitted_of(tenant)
   return 'rw:jobs:admitted:' .. tenant
 end
 
+-- What steps a job has is the same for thousands of jobs: until its first step begins, its hash
+-- only names the text.
+local function share_steps(fields)
+  for at = 1, #fields, 2 do
+    if fields[at] == 'steps' then
+      local steps = fields[at + 1]
+      local plan = redis.sha1hex(steps):sub(1, 16)
+      redis.call('SET', PLANS .. plan, steps, 'NX')
+      fields[at], fields[at + 1] = 'plan', plan
+    end
+  end
+end
+
 -- Create a job once; false when it is there already. fields: name, value, … of the new hash.
 local function create(key, fields)
   if redis.call('EXISTS', key) == 1 then return false end
+  share_steps(fields)
   redis.call('HSET', key, 'state', 'accepted', 'created_at', NOW, 'waiting_since', NOW,
-    'opened_at', NOW, 'epoch', 1, 'seq', 0, 'fence', 0, unpack(fields))
+    'epoch', 1, unpack(fields))
   count(key, 'accepted', 1)
   redis.call('ZADD', beside(key, 'jobs'), 0, get(key, 'id'))
   redis.call('ZREM', admitted_of(get(key, 'tenant')), get(key, 'id'))

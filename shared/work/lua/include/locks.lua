@@ -1,13 +1,17 @@
 -- One attempt at a time per video. A lock is "<job key> <fence>" and as alive as that attempt: it is
 -- given back by the script that ends the attempt, and one whose attempt is over binds nobody.
 -- Jobs that found it taken wait beside it, out of the line.
+local function lock_name(key)
+  return get(key, 'lock') or get(key, 'subject')
+end
+
 local function lock_of(key)
-  local name = get(key, 'lock')
-  if name and name ~= '' then return beside(key, 'lock', name) end
+  local name = lock_name(key)
+  if name ~= '' then return beside(key, 'lock', name) end
 end
 
 local function waiters_of(key)
-  return beside(key, 'blocked', get(key, 'lock'))
+  return beside(key, 'blocked', lock_name(key))
 end
 
 -- The key of the job that holds the lock against this one, if any does.

@@ -4,6 +4,7 @@
 local LEASES, DELAYED, OUTBOX = 'rw:jobs:leases', 'rw:jobs:delayed', 'rw:outbox:jobs'
 local ENDED, EXPIRING = 'rw:jobs:ended', 'rw:jobs:expiring'
 local ILLEGAL, SEQUENCES = 'rw:jobs:illegal', 'rw:jobs:sequences'
+local PLANS = 'rw:jobs:plan:'
 local EVENTS_KEPT, TENANT_EVENTS_KEPT, EVENTS_TTL = 500, 5000, 24 * 3600
 local TIMELINE_KEPT = 200
 local MAX_LOST = 3
@@ -41,22 +42,20 @@ local function say(key, id, kind, sort, body, to)
     'to', to or '', 'key', get(key, 'id'))
 end
 
--- States also go to the stream of all jobs of the tenant, whose numbers have no gaps either; epoch
--- and seq are the job's own, so that a reader can tell which progress came before.
-local function emit_to_tenant(key, kind, data)
-  local tenant = get(key, 'tenant')
+-- States also go to the stream of all jobs of the tenant, whose numbers have no gaps either.
+local function emit_to_tenant(key, entry)
   local stream = beside(key, 'events')
-  local seq = redis.call('HINCRBY', SEQUENCES, tenant, 1)
-  redis.call('XADD', stream, 'MAXLEN', '~', TENANT_EVENTS_KEPT, '1-' .. seq, 'type', kind,
-    'job', get(key, 'id'), 'flow', get(key, 'flow'), 'subject', get(key, 'subject'),
-    'epoch', get(key, 'epoch'), 'seq', get(key, 'seq'), 'data', data)
+  local seq = redis.call('HINCRBY', SEQUENCES, get(key, 'tenant'), 1)
+  redis.call('XADD', stream, 'MAXLEN', '~', TENANT_EVENTS_KEPT, '1-' .. seq, 'job', get(key, 'id'),
+    'flow', get(key, 'flow'), 'subject', get(key, 'subject'), 'entry', entry)
   redis.call('EXPIRE', stream, EVENTS_TTL)
 end
 
--- Append one entry to the job's event stream and tell whoever watches. No gaps in seq.
+-- Append one entry to the job's events and tell whoever watches. No gaps in seq. The entries are a
+-- list, not a stream: a stream takes 4 KB with its first entry, and most jobs have few. As arrays
+-- they need no names; shared/work/jobs.py has the order.
 local function emit(key, kind)
-  local seq = redis.call('HINCRBY', key, 'seq', 1)
-  local epoch = num(key, 'epoch')
+  local epoch, seq = num(key, 'epoch'), redis.call('HINCRBY', key, 'seq', 1)
   local data = {
     state = get(key, 'state'), step = get(key, 'step') or '', progress = num(key, 'progress'),
     message = get(key, 'message') or '', attempt = num(key, 'attempt'),
@@ -64,12 +63,12 @@ local function emit(key, kind)
   }
   local failure = get(key, 'error')
   if failure then data.error = cjson.decode(failure) end
-  local id = epoch .. '-' .. seq
-  local encoded = cjson.encode(data)
-  redis.call('XADD', key .. ':events', 'MAXLEN', '~', EVENTS_KEPT, id,
-    'type', kind, 'data', encoded)
-  if kind ~= 'progress' then emit_to_tenant(key, kind, encoded) end
-  say(key, get(key, 'id') .. ':' .. id, 'jobs.changed.v1', 'event', {
+  local entry = cjson.encode({ epoch, seq, kind, NOW, data.state, data.step, data.progress,
+    data.message, data.attempt, data.lost, data.error })
+  redis.call('RPUSH', key .. ':events', entry)
+  redis.call('LTRIM', key .. ':events', -EVENTS_KEPT, -1)
+  if kind ~= 'progress' then emit_to_tenant(key, entry) end
+  say(key, get(key, 'id') .. ':' .. epoch .. '-' .. seq, 'jobs.changed.v1', 'event', {
     job_id = get(key, 'id'), epoch = epoch, seq = seq, type = kind, data = data,
     flow = get(key, 'flow'), subject = get(key, 'subject'),
   })

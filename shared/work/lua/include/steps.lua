@@ -1,12 +1,17 @@
--- Steps of a job, in order, and the ways an attempt or a wait comes to its end.
+-- Steps of a job, in order, and the ways an attempt or a wait comes to its end. A step has no
+-- fields that are as shared.contracts.records.StepStatus has them by default.
+local function steps_of(key)
+  return cjson.decode(get(key, 'steps') or redis.call('GET', PLANS .. get(key, 'plan')))
+end
+
 local function each_step(key, change)
-  local steps = cjson.decode(get(key, 'steps'))
+  local steps = steps_of(key)
   for index, step in ipairs(steps) do change(step, index) end
   set(key, 'steps', cjson.encode(steps))
 end
 
 local function next_step(key)
-  for _, step in ipairs(cjson.decode(get(key, 'steps'))) do
+  for _, step in ipairs(steps_of(key)) do
     if step.state ~= 'done' then return step end
   end
 end
@@ -20,7 +25,7 @@ local function begin_step(key, name)
   each_step(key, function(step)
     if step.name == name then
       step.state = 'running'
-      if step.started_at == 0 then step.started_at = NOW end
+      if (step.started_at or 0) == 0 then step.started_at = NOW end
     end
   end)
   set(key, 'step', name, 'step_at', NOW, 'message', '')
