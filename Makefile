@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 READY := .venv/.ready
+# Most tests wait for servers: more of them than processors run side by side.
+AT_A_TIME := 3
 RIVALS := .venv-bench/.ready
 
 # A folder that was moved or copied has a .venv that belongs elsewhere: have it made anew.
@@ -39,7 +41,7 @@ check: $(READY) ## ruff, mypy strict, generated files up to date
 	@$(PY) -m pytest -q -r f tests/contract/test_generated.py
 
 test: $(READY) ## every test: unit, contract, integration, end to end, recovery, security
-	@$(PY) -m pytest -m "not load" $(ARGS)
+	@$(PY) -m pytest -m "not load" --numprocesses $(AT_A_TIME) --dist worksteal $(ARGS)
 
 test-load: $(READY) ## memory and speed under load, minutes
 	@$(PY) -m pytest tests/load -s $(ARGS)

@@ -12,6 +12,7 @@ import pytest
 from tests.support import media
 from tests.support.client import Client
 from tests.support.stack import Stack
+from tests.support.stacks import EMBEDDED
 
 REFUSED: list[tuple[Callable[[Path], None], str]] = [
     (media.text, "not_a_video"),
@@ -55,6 +56,7 @@ async def nothing_left(stack: Stack, client: Client, uploaded: dict[str, dict[st
     await client.until("/livez", lambda _: not left())
 
 
+@EMBEDDED
 async def test_a_truncated_video_is_read_as_far_as_it_goes(client: Client, tmp_path: Path) -> None:
     media.truncated(tmp_path / "cut.mp4")
     uploaded = await client.upload(tmp_path / "cut.mp4")
@@ -65,6 +67,7 @@ async def test_a_truncated_video_is_read_as_far_as_it_goes(client: Client, tmp_p
     assert 0 < video["media"]["duration"] < media.SHORT_SECONDS
 
 
+@EMBEDDED
 async def test_a_damaged_video_ends_one_way_or_the_other(client: Client, tmp_path: Path) -> None:
     media.corrupt(tmp_path / "corrupt.mp4")
     uploaded = await client.upload(tmp_path / "corrupt.mp4")

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.support.client import Client, SentEvent, client_of
 from tests.support.media import fresh
 from tests.support.stack import Stack
+from tests.support.stacks import APART
 
 
 async def test_a_reader_cut_ten_times_sees_every_state_once_in_order(
@@ -88,6 +89,7 @@ async def _until_end_of(
     return seen
 
 
+@APART
 async def test_all_jobs_of_a_tenant_are_followed_in_one_stream(
     stack: Stack, demo_clip: Path
 ) -> None:

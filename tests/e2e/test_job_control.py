@@ -15,6 +15,7 @@ from shared.ids import new_id
 from tests.support import media
 from tests.support.client import Client, client_of
 from tests.support.stack import ADMIN_KEY, Stack
+from tests.support.stacks import APART, EMBEDDED
 from tests.support.tenants import own_client
 
 
@@ -205,6 +206,7 @@ async def test_a_priority_that_cannot_be_is_refused(
     assert reply["code"] == code
 
 
+@EMBEDDED
 async def test_a_retry_from_a_step_runs_exactly_that_and_what_follows(
     client: Client, demo_clip: Path
 ) -> None:
@@ -227,6 +229,7 @@ async def test_a_retry_from_a_step_runs_exactly_that_and_what_follows(
     assert video["captions"] == len(DEMO)
 
 
+@APART
 async def test_a_video_is_worked_on_again_from_a_step(client: Client, tmp_path: Path) -> None:
     media.short(tmp_path / "clip.mp4")
     uploaded = await client.upload(tmp_path / "clip.mp4")

@@ -27,6 +27,7 @@ from shared.work.ledger import Ledger
 from tests.support import media
 from tests.support.client import Client, captions_of, client_of
 from tests.support.stack import Stack
+from tests.support.stacks import APART, EMBEDDED
 
 PROCESS, CAPTION = ("probe", "poster", "frames", "read_frames", "layout"), ("crop", "extents")
 MEDIA = {*PROCESS, *CAPTION, "read_captions"}
@@ -99,6 +100,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@APART
 async def test_the_same_bytes_are_worked_through_once(
     stack: Stack, tenant: Tenant, clip: Path
 ) -> None:
@@ -135,6 +137,7 @@ async def _the_last_video_takes_everything_along(tenant: Tenant) -> None:
     assert tenant.keys("result", "results", "resting", "source", "file") == []
 
 
+@EMBEDDED
 async def test_what_one_tenant_has_made_is_nothing_to_another(
     stack: Stack, tenant: Tenant, clip: Path
 ) -> None:
@@ -146,6 +149,7 @@ async def test_what_one_tenant_has_made_is_nothing_to_another(
             assert each.of_video(video) == dict.fromkeys(RECIPES, "done")
 
 
+@APART
 async def test_a_job_done_again_from_a_step_makes_that_and_what_follows(
     tenant: Tenant, clip: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.client import Client, Reply, client_of
 from tests.support.stack import Stack
+from tests.support.stacks import EMBEDDED
 
 NIGHTLY = "/v1/schedules/nightly"
 BODY = {"flow": "caption_video", "cron": "30 2 * * *", "timezone": "Europe/Berlin"}
@@ -33,6 +34,7 @@ async def clock(stack: Stack, demo_clip: Path) -> AsyncIterator[tuple[Client, st
         yield client, video, tenant
 
 
+@EMBEDDED
 async def test_a_schedule_reads_the_captions_again(
     stack: Stack, clock: tuple[Client, str, str]
 ) -> None:

@@ -237,7 +237,7 @@ async def test_servers_that_stay_away_end_the_start_with_a_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("shared.host.REACH_SECONDS", 1.5)
+    monkeypatch.setattr("shared.host.REACH_SECONDS", 3.0)
     monkeypatch.setattr("shared.host._TRY_SECONDS", 0.5)
     environ = {"REELWAY_DATA_DIR": str(tmp_path), **variables}
     assert await host([quiet(name) for name in SERVICES], environ) == 1

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import functools
 import os
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -273,7 +275,15 @@ def _program(name: str, homes: tuple[str, ...] = ()) -> str:
 
 
 def _installed(name: str, homes: tuple[str, ...]) -> str | None:
-    """Install Debian's package of the same name; its service is not to be started."""
+    """Install Debian's package of the same name; its service is not to be started. One process of
+    the tests at a time.
+    """
+    with (Path(tempfile.gettempdir()) / "reelway-tests-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return find_program(name, homes) or _install(name, homes)
+
+
+def _install(name: str, homes: tuple[str, ...]) -> str | None:
     apt_get = find_program("apt-get")
     if apt_get is None or os.getuid() != 0 or not Path("/etc/debian_version").exists():
         return None

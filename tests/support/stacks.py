@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import aio_pika
+import pytest
 
 from shared.bus.rabbitmq_topology import DELAYS, EXCHANGES, Names
 from shared.settings import SERVICES
@@ -19,6 +20,9 @@ from tests.support.servers import amqp_url, redis_database
 from tests.support.stack import Stack, apart, embedded
 
 FORMS = ("embedded", "apart")
+
+# For long tests of what is the same in both forms.
+EMBEDDED, APART = (pytest.mark.parametrize("stack", [form], indirect=True) for form in FORMS)
 _session = ExitStack()
 atexit.register(_session.close)
 
