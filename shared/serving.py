@@ -26,19 +26,16 @@ from shared.bus.envelope import Envelope
 from shared.bus.outbox import Relay
 from shared.bus.router import Context, Router
 from shared.contracts.base import kind_of
-from shared.contracts.jobs import JobChanged
-from shared.contracts.records import Job
+from shared.contracts.jobs import JobsChanged
 from shared.errors import Unavailable
 from shared.host import Runtime
 from shared.store.breaker import Breakers
 from shared.store.outbox import RedisOutbox
 from shared.store.records import Change
-from shared.telemetry.jobs import PoolTelemetry, Transitions
+from shared.telemetry.jobs import PoolTelemetry, count_change
 from shared.telemetry.traces import current_trace
-from shared.tenancy import tenant_id
 from shared.work.context import StepFunction
 from shared.work.failures import RetryPolicy
-from shared.work.jobs import Jobs
 from shared.work.ledger import Ledger
 from shared.work.observer import Observer
 from shared.work.outages import guarded
@@ -191,7 +188,7 @@ def sending(runtime: Runtime) -> Callable[[Envelope], AbstractContextManager[Env
     return around
 
 
-_CHANGED = kind_of(JobChanged)
+_CHANGED = kind_of(JobsChanged)
 
 
 @contextmanager
@@ -219,26 +216,12 @@ def _handling(runtime: Runtime) -> Callable[[Envelope], AbstractContextManager[N
 
 
 def _transitions(runtime: Runtime) -> Callable[[Envelope], Awaitable[None]]:
-    jobs = Jobs(runtime.store)
-
-    async def recall(tenant: str, changed: JobChanged) -> tuple[Job | None, str, int]:
-        with suppress(Unavailable):
-            owner, place = tenant_id(tenant), (changed.epoch, max(0, changed.seq - 2))
-            job = await jobs.get(owner, changed.job_id)
-            for before in await jobs.events(owner, changed.job_id, place, limit=1):
-                if (before.epoch, before.seq) < (changed.epoch, changed.seq):
-                    return job, str(before.data.get("state", "")), int(before.data.get("lost", 0))
-            return job, "", 0
-        return None, "", 0
-
-    transitions = Transitions(runtime.metrics, recall)
-
     async def relayed(envelope: Envelope) -> None:
-        if envelope.kind != _CHANGED or not envelope.tenant:
+        if envelope.kind != _CHANGED:
             return
         with suppress(msgspec.DecodeError):  # whoever listens for it will say so
-            changed = msgspec.json.decode(envelope.body, type=JobChanged)
-            await transitions.note(envelope.tenant, changed)
+            for change in msgspec.json.decode(envelope.body, type=JobsChanged).changes:
+                count_change(runtime.metrics, change)
 
     return relayed
 

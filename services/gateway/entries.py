@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.http.sse import frame
 from shared.work.jobs import JobEvent
 from shared.work.tenant_events import TenantEvent, Unfinished
@@ -74,7 +74,7 @@ def of_tenant(event: TenantEvent) -> Entry:
     )
 
 
-def of_bell(changed: JobChanged) -> Entry:
+def of_bell(changed: JobChange) -> Entry:
     """What the bus tells of a job. It has no id: whoever resumes does not miss it."""
     place = (changed.epoch, changed.seq)
     about = _about(changed.job_id, changed.subject, changed.flow, place)

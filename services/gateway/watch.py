@@ -23,7 +23,7 @@ from services.gateway.tail import Tail
 from shared.bus.envelope import decode
 from shared.bus.transport import Queue, Transport
 from shared.contracts.base import kind_of
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange, JobsChanged
 from shared.errors import Unavailable, Undecodable
 from shared.tenancy import TenantId
 from shared.work.jobs import Jobs
@@ -125,30 +125,30 @@ class Watchers:
             if not feed.bells:
                 del self._tenants[tenant]
 
-    def hear(self, tenant: str, changed: JobChanged) -> None:
+    def hear(self, change: JobChange) -> None:
         """Wake everybody who follows this job or its tenant."""
-        if feed := self._jobs.get(tenant, {}).get(changed.job_id):
+        if feed := self._jobs.get(change.tenant, {}).get(change.job_id):
             feed.ring()
-        if everything := self._tenants.get(tenant):
-            everything.hear(of_bell(changed))
+        if everything := self._tenants.get(change.tenant):
+            everything.hear(of_bell(change))
 
     async def listen(self, transport: Transport) -> None:
         """Hear of every change that the bus tells of, for ever."""
-        queue = Queue(name="gateway", kinds=(kind_of(JobChanged),), style="fanout", prefetch=256)
+        queue = Queue(name="gateway", kinds=(kind_of(JobsChanged),), style="fanout", prefetch=256)
         async with transport.subscribe(queue) as messages:
             async for message in messages:
                 self._take(message.raw)
 
     def _take(self, raw: bytes) -> None:
+        if not self._jobs and not self._tenants:
+            return  # nobody here would hear of it
         try:
-            envelope = decode(raw)
-            if envelope.tenant not in self._jobs and envelope.tenant not in self._tenants:
-                return  # nobody here would hear of it
-            changed = msgspec.json.decode(envelope.body, type=JobChanged)
+            changes = msgspec.json.decode(decode(raw).body, type=JobsChanged).changes
         except (Undecodable, msgspec.DecodeError) as error:
-            _log.warning("a change of a job could not be read: %s", error)
+            _log.warning("changes of jobs could not be read: %s", error)
             return
-        self.hear(envelope.tenant, changed)
+        for change in changes:
+            self.hear(change)
 
 
 async def news(

@@ -2,7 +2,8 @@
 
 The outbox is a stream in the service's own store. One relay at a time has its lease and publishes
 everything from its beginning: entries of one ``key`` one after the other, different keys side by
-side. An entry is removed once the carrier has taken responsibility for it, many at a time and
+side; entries with ``merge`` go together, as many as wait, as elements of that field of one message.
+An entry is removed once the carrier has taken responsibility for it, many at a time and
 beside the publishing; whatever was not removed yet when a relay died is published again by the
 next, in the same order and under the same message ids.
 """
@@ -19,7 +20,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass, field
 
 from shared.bus.envelope import Envelope
-from shared.bus.outbox_entries import Entry, OutboxStream, envelope_of
+from shared.bus.outbox_entries import Entry, OutboxStream, envelope_of, lane_of, together
 from shared.bus.transport import Transport
 from shared.clock import Clock, now_ms
 from shared.errors import Invalid, Unavailable
@@ -35,6 +36,7 @@ WAIT_SECONDS = 1.0
 """How long one read waits for news."""
 FIRST_REST = 0.2
 LONGEST_REST = 5.0
+LAG_EVERY = 0.5
 TELL_EVERY = 30.0
 """Seconds between two lines of one relay that say the same: that something it needs is away."""
 
@@ -53,7 +55,7 @@ class Relay:
     with at most ``window`` entries in memory.
 
     ``around`` is entered for every try to hand an envelope over, gives the one to send, and sees
-    how that ended. ``relayed`` is told of every envelope whose entry has been removed, in the
+    how that ended. ``relayed`` is told of every envelope whose entries have been removed, in the
     order of its key. ``lagging`` hears at least once a second how many seconds the oldest entry
     has waited.
     """
@@ -71,6 +73,7 @@ class Relay:
     clock: Clock = now_ms
     _told: float = field(default=-math.inf, init=False)
     _renew_at: float = field(default=-math.inf, init=False)
+    _lag_at: float = field(default=-math.inf, init=False)
 
     async def run(self) -> None:
         """Relay until cancelled; outages are waited out."""
@@ -134,7 +137,7 @@ class Relay:
 
     async def _read(self, lanes: _Lanes, after: str) -> str:
         """Take what comes next, if there is room; answers how far it has read."""
-        self.lagging(lanes.lag(self.clock()))
+        self._tell_lag(lanes)
         if lanes.loaded >= self.window:
             await lanes.wait_for_room(WAIT_SECONDS)
             return after
@@ -143,9 +146,11 @@ class Relay:
             lanes.add(entry)
         return entries[-1].position if entries else after
 
-
-def _key_of(entry: Entry) -> str:
-    return entry.fields.get("key") or entry.position
+    def _tell_lag(self, lanes: _Lanes) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._lag_at:
+            self._lag_at = now + LAG_EVERY
+            self.lagging(lanes.lag(self.clock()))
 
 
 @dataclass(eq=False)
@@ -158,7 +163,7 @@ class _Lanes:
     group: asyncio.TaskGroup
     loaded: int = 0
     _lanes: dict[str, deque[Entry]] = field(default_factory=dict)
-    _published: list[tuple[Entry, Envelope]] = field(default_factory=list)
+    _published: list[tuple[Sequence[Entry], Envelope]] = field(default_factory=list)
     _left: asyncio.Event = field(default_factory=asyncio.Event)
     _sweeper: asyncio.Task[None] | None = None
     _slots: asyncio.Semaphore = field(init=False)
@@ -168,7 +173,7 @@ class _Lanes:
 
     def add(self, entry: Entry) -> None:
         """Queue an entry behind the others of its key."""
-        key = _key_of(entry)
+        key = lane_of(entry)
         self.loaded += 1
         if key in self._lanes:
             self._lanes[key].append(entry)
@@ -194,14 +199,15 @@ class _Lanes:
         if not batch:
             return
         try:
-            await self.relay.stream.done([entry.position for entry, _ in batch])
+            positions = [entry.position for entries, _ in batch for entry in entries]
+            await self.relay.stream.done(positions)
         except BaseException:
             self._published[:0] = batch
             raise
-        self._leave(len(batch))
+        self._leave(len(positions))
         by_key: dict[str, list[Envelope]] = {}
-        for entry, envelope in batch:
-            by_key.setdefault(_key_of(entry), []).append(envelope)
+        for entries, envelope in batch:
+            by_key.setdefault(lane_of(entries[0]), []).append(envelope)
         await asyncio.gather(*(self._tell(envelopes) for envelopes in by_key.values()))
 
     async def _tell(self, envelopes: Sequence[Envelope]) -> None:
@@ -211,25 +217,34 @@ class _Lanes:
     async def _empty(self, key: str) -> None:
         lane = self._lanes[key]
         while lane:
-            await self._relay(lane[0])
-            lane.popleft()
+            entries = together(lane)
+            await self._relay(entries)
+            for _ in entries:
+                lane.popleft()
         del self._lanes[key]
 
-    async def _relay(self, entry: Entry) -> None:
-        stream = self.relay.stream
+    async def _relay(self, entries: Sequence[Entry]) -> None:
         try:
-            envelope = envelope_of(entry, self.relay.service)
+            envelope = envelope_of(entries[0], self.relay.service, entries[1:])
             await self.relay.persist(lambda: self._publish(envelope))
         except (Invalid, ValueError) as error:
-            extra = {"action": "outbox_bad"}
-            log.error("%s of %s is bad: %s", entry.position, self.relay.service, error, extra=extra)  # noqa: TRY400
-            reason = str(error)
-            await self.relay.persist(lambda: stream.set_aside(entry, reason))
-            self._leave(1)
+            await self._without_bad(entries, str(error))
         else:
-            self._published.append((entry, envelope))
+            self._published.append((entries, envelope))
             if self._sweeper is None:
                 self._sweeper = self.group.create_task(self._sweep())
+
+    async def _without_bad(self, entries: Sequence[Entry], reason: str) -> None:
+        """Set what is no message aside; of several that were to be one, only those that are bad."""
+        if len(entries) > 1:
+            for entry in entries:
+                await self._relay([entry])
+            return
+        bad, stream, service = entries[0], self.relay.stream, self.relay.service
+        extra = {"action": "outbox_bad"}
+        log.error("%s of %s is bad: %s", bad.position, service, reason, extra=extra)
+        await self.relay.persist(lambda: stream.set_aside(bad, reason))
+        self._leave(1)
 
     async def _publish(self, envelope: Envelope) -> None:
         async with self._slots:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -10,6 +10,9 @@ import msgspec
 from shared.bus.envelope import Envelope
 from shared.errors import Invalid
 from shared.tenancy import tenant_id
+
+MERGED_BYTES = 32 * 1024
+"""At most so many characters of bodies go into one message; an envelope may have 64 KB."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -60,10 +63,42 @@ class _Fields(msgspec.Struct, frozen=True):
     trace: str = ""
     to: str = ""
     key: str = ""
+    merge: str = ""
 
 
-def envelope_of(entry: Entry, source: str) -> Envelope:
-    """The message that an entry stands for; :class:`Invalid` when it is none."""
+def lane_of(entry: Entry) -> str:
+    """Which entries it must not overtake."""
+    if "merge" in entry.fields:
+        return f"merged {entry.fields.get('kind', '')}"
+    return entry.fields.get("key") or entry.position
+
+
+def together(waiting: Iterable[Entry]) -> list[Entry]:
+    """Those from the front that make one message: one, or as many as merge and fit."""
+    entries: list[Entry] = []
+    size = 0
+    for entry in waiting:
+        size += len(entry.fields.get("body", ""))
+        if entries and ("merge" not in entry.fields or size > MERGED_BYTES):
+            break
+        entries.append(entry)
+    return entries
+
+
+def envelope_of(entry: Entry, source: str, others: Sequence[Entry] = ()) -> Envelope:
+    """The message that an entry stands for, with the others that merge with it; :class:`Invalid`
+    when it is none.
+    """
+    envelope = _envelope_of(entry, source)
+    field = entry.fields.get("merge")
+    if not field:
+        return envelope
+    bodies = b",".join(bytes(_envelope_of(each, source).body) for each in (entry, *others))
+    body = b'{"kind":"%b","%b":[%b]}' % (envelope.kind.encode(), field.encode(), bodies)
+    return msgspec.structs.replace(envelope, body=msgspec.Raw(body))
+
+
+def _envelope_of(entry: Entry, source: str) -> Envelope:
     try:
         fields = msgspec.convert(entry.fields, _Fields)
         msgspec.json.decode(fields.body, type=dict[str, msgspec.Raw])

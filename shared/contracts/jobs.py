@@ -240,12 +240,14 @@ class StopJob(Command, frozen=True, kw_only=True, tag="jobs.stop.v1"):
     reason: str = ""
 
 
-class JobChanged(Event, frozen=True, kw_only=True, tag="jobs.changed.v1"):
-    """One entry of a job's event stream, on its way to whoever watches.
+class JobChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a job's events, on its way to whoever watches.
 
     ``seq`` counts without gaps within a job; ``type`` is ``state``, ``progress`` or ``end``.
+    ``was`` is the state before, ``pool`` where the job is, ``is_lost`` says that its worker died.
     """
 
+    tenant: str
     job_id: str
     epoch: int
     seq: int
@@ -253,6 +255,15 @@ class JobChanged(Event, frozen=True, kw_only=True, tag="jobs.changed.v1"):
     data: dict[str, Any]
     flow: str = ""
     subject: str = ""
+    pool: str = ""
+    was: str = ""
+    is_lost: bool = False
+
+
+class JobsChanged(Event, frozen=True, kw_only=True, tag="jobs.changed.v2"):
+    """What happened to jobs since the last such message, in order; jobs of all tenants."""
+
+    changes: tuple[JobChange, ...]
 
 
 class JobFinished(Event, frozen=True, kw_only=True, tag="jobs.finished.v1"):

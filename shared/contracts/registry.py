@@ -24,7 +24,7 @@ ALL: tuple[type[Message], ...] = (
     jobs.GovernTenant,
     schedules.PutSchedule,
     schedules.DeleteSchedule,
-    jobs.JobChanged,
+    jobs.JobsChanged,
     jobs.JobFinished,
     jobs.JobControl,
     jobs.JobDiscarded,

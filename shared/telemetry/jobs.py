@@ -7,22 +7,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.clock import Clock
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.contracts.records import Job, JobError
 from shared.telemetry.logs import bind
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.names import Action, SpanName
 from shared.telemetry.traces import Tracer, carried_trace
-
-REMEMBERED = 10_000
-"""How many jobs that have not ended are kept in mind; what was forgotten is looked up again."""
 
 _log = logging.getLogger(__name__)
 
@@ -188,56 +184,10 @@ def is_first(job: Job) -> bool:
     return waited_ms(job) is not None and max(0, *done, 0) <= job.waiting_since
 
 
-@dataclass
-class _Known:
-    """A job as its last event showed it."""
-
-    flow: str
-    pools: dict[str, str]
-    state: str
-    lost: int
-
-
-Recall = Callable[[str, JobChanged], Awaitable[tuple[Job | None, str, int]]]
-"""The job of an event, and the state and the count of lost workers that the event before it told
-(``""`` and 0 when there is none).
-"""
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Counts what jobs become, by the events that the ledger writes together with each transition.
-
-    ``recall`` is asked once per job, and again after a restart.
-    """
-
-    metrics: Metrics
-    recall: Recall
-    _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
-
-    async def note(self, tenant: str, changed: JobChanged) -> None:
-        """Count the transition that this event tells of, if it does. Events of a job come in
-        their order.
-        """
-        if changed.type == "progress":
-            return
-        known = self._known.pop(changed.job_id, None) or await self._look_up(tenant, changed)
-        state, lost = str(changed.data.get("state", "")), int(changed.data.get("lost", 0))
-        if state != known.state:
-            self.metrics.job_transitions.add(1, {"flow": known.flow, "state": state})
-        if lost > known.lost:
-            pool = known.pools.get(str(changed.data.get("step", "")), "")
-            self.metrics.leases_lost.add(lost - known.lost, {"pool": pool})
-        if changed.type != "end":
-            known.state, known.lost = state, lost
-            self._remember(changed.job_id, known)
-
-    async def _look_up(self, tenant: str, changed: JobChanged) -> _Known:
-        job, state, lost = await self.recall(tenant, changed)
-        pools = {step.name: step.pool for step in job.steps} if job else {}
-        return _Known(job.flow if job else "", pools, state, lost)
-
-    def _remember(self, job_id: str, known: _Known) -> None:
-        self._known[job_id] = known
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+def count_change(metrics: Metrics, change: JobChange) -> None:
+    """Count the transition that an event of the ledger tells of, if it does."""
+    state = str(change.data.get("state", ""))
+    if state != change.was:
+        metrics.job_transitions.add(1, {"flow": change.flow, "state": state})
+    if change.is_lost:
+        metrics.leases_lost.add(1, {"pool": change.pool})

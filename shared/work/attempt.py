@@ -36,12 +36,15 @@ _REST = 0.2
 
 
 class Attempt:
-    """Works on one claimed job until it is over, handed on, given back or lost."""
+    """Works on one claimed job until it is over, handed on, given back or lost. ``asked_at`` is
+    when the claim was asked for, by the monotonic clock: its lease began after that.
+    """
 
     def __init__(  # noqa: PLR0913 - put together once, by the worker
         self,
         *,
         claim: Claim,
+        asked_at: float,
         ledger: Ledger,
         blobs: Blobs,
         steps: Mapping[str, StepFunction],
@@ -63,7 +66,7 @@ class Attempt:
         self._step = claim.job.step
         self._context: StepContext | None = None
         self._work_task: asyncio.Task[None] | None = None
-        self._renewed = time.monotonic()
+        self._renewed = asked_at
         self._stop_by = math.inf
 
     def look(self) -> None:
@@ -94,7 +97,8 @@ class Attempt:
             await self._settle(work)
             lease.cancel()
             await asyncio.wait({lease})
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            if self._folder.exists():
+                await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             if not lease.cancelled():
                 lease.result()
 
@@ -106,7 +110,6 @@ class Attempt:
             self._work_task.cancel()
 
     async def _work(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         outputs = dict(self.claim.job.outputs)
         names = [step.name for step in self.claim.job.steps]
         for name in names[names.index(self._step) :]:
@@ -149,13 +152,15 @@ class Attempt:
         """Renew the lease until the attempt is settled or the job is lost; end the work when it
         shall stop. Work that does not stop keeps nobody waiting: its lease runs out.
         """
-        while await self._beat() and time.monotonic() < self._stop_by:
+        while time.monotonic() < self._stop_by:
             # A third of the lease, give or take a tenth; sooner when the last one failed.
             answered = self._left() > self._ledger.lease_seconds * 0.8
             seconds = self._ledger.lease_seconds / (3 if answered else 15)
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds * random.uniform(0.9, 1.1)):
                     await self._poked.wait()
+            if not await self._beat():
+                return
 
     async def _beat(self) -> bool:
         """One heartbeat; False when the job is lost."""

@@ -33,7 +33,7 @@ PROGRESS_EVERY = 0.25
 class StepContext:
     """One attempt of one step, from the inside.
 
-    ``outputs`` are those of the job's earlier steps. ``folder`` is a local folder of this attempt.
+    ``outputs`` are those of the job's earlier steps.
     ``heard`` is when the step last said anything, by the monotonic clock. ``parts`` are jobs that
     the next step waits for; the step puts them there. ``recipe`` is what its result follows from,
     and ``place`` where it belongs, if anybody may take it.
@@ -53,7 +53,7 @@ class StepContext:
         self.step = step
         self.outputs = outputs
         self.blobs = blobs
-        self.folder = folder
+        self._folder = folder
         self._ledger = ledger
         self.parts: list[NewJob] = []
         self.heard = time.monotonic()
@@ -61,6 +61,12 @@ class StepContext:
         self._told = 0.0
         self.recipe: Recipe | None = None
         self.place: Place | None = None
+
+    @property
+    def folder(self) -> Path:
+        """A local folder of this attempt; it is there once somebody asks for it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
 
     @property
     def job(self) -> Job:

@@ -103,30 +103,33 @@ class Worker:
             self._bell.clear()
             async with AsyncExitStack() as taken:
                 try:
-                    claim = await self._claim(request, taken)
+                    asked_at, claim = await self._claim(request, taken)
                 except Unavailable:
                     await self._wait()  # the same request again: the claim may have been made
                     continue
                 request = new_id()
                 if claim is not None:
                     self._bell.set()  # one ring may stand for several jobs: let others look too
-                    await self._attempt(claim)
+                    await self._attempt(claim, asked_at)
                     continue
             await self._wait()
 
-    async def _claim(self, request: str, taken: AsyncExitStack) -> Claim | None:
-        """Ask for a job that fits, one slot at a time: what one is given, the next has not free."""
+    async def _claim(self, request: str, taken: AsyncExitStack) -> tuple[float, Claim | None]:
+        """Ask for a job that fits, one slot at a time: what one is given, the next has not free.
+        Answers when that was, too.
+        """
         async with self._asking:
             began = time.monotonic()
             claim = await self._ledger.claim(self._pool, self._name, request, self._capacity)
             self._observer.claimed(time.monotonic() - began, claim)
             if claim is not None:
                 taken.enter_context(self._capacity.taking(claim.job.needs))
-        return claim
+        return began, claim
 
-    async def _attempt(self, claim: Claim) -> None:
+    async def _attempt(self, claim: Claim, asked_at: float) -> None:
         attempt = Attempt(
             claim=claim,
+            asked_at=asked_at,
             ledger=self._ledger,
             blobs=self._blobs,
             steps=self._steps,

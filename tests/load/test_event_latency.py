@@ -21,7 +21,7 @@ from shared.bus.envelope import decode
 from shared.bus.transport import Queue
 from shared.clock import now_ms
 from shared.contracts.base import kind_of
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobsChanged
 from shared.contracts.records import StepOutput, StepStatus
 from shared.ids import new_id
 from shared.store.redis import open_redis
@@ -118,7 +118,7 @@ async def _readers(
 
 
 async def _listen(bench: Bench) -> None:
-    queue = Queue(name="bench", kinds=(kind_of(JobChanged),), style="fanout", prefetch=256)
+    queue = Queue(name="bench", kinds=(kind_of(JobsChanged),), style="fanout", prefetch=256)
     async with connect(bench.amqp, name="bench") as bus, bus.subscribe(queue) as messages:
         async for message in messages:
             bench.at_bus.append(now_ms() - decode(message.raw).sent_at)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shared.bus.router import Context, Router
-from shared.contracts.jobs import JobChanged, JobFinished
+from shared.contracts.jobs import JobFinished, JobsChanged
 from shared.serving import change_of
-from shared.store.records import Records
+from shared.store.records import Change, Records
+from shared.tenancy import tenant_id
 from shared.work.jobs import job_key
 from tests.support.history import TOLD
 
@@ -15,10 +16,17 @@ AUDIT = "audit"
 def audit_router(records: Records) -> Router:
     """Its table of contents."""
 
-    async def note(message: JobFinished | JobChanged, context: Context) -> None:
+    async def finished(message: JobFinished, context: Context) -> None:
         what = context.message_id.removeprefix(message.job_id + ":")
         change = change_of(context).once(AUDIT, context.message_id)
         change.append(TOLD, 1_000_000, job=job_key(context.tenant, message.job_id), what=what)
         await records.commit(change)
 
-    return Router(AUDIT).on(JobFinished, note).on(JobChanged, note)
+    async def changed(message: JobsChanged, context: Context) -> None:
+        for each in message.changes:
+            tenant, what = tenant_id(each.tenant), f"{each.epoch}-{each.seq}"
+            change = Change(tenant).once(AUDIT, f"{each.job_id}:{what}")
+            change.append(TOLD, 1_000_000, job=job_key(tenant, each.job_id), what=what)
+            await records.commit(change)
+
+    return Router(AUDIT).on(JobFinished, finished).on(JobsChanged, changed)

@@ -110,7 +110,9 @@ async def _running_at(stack: Stack, job_id: str, step: str) -> bool:
             state, at, steps = store.hmget(f"rw:t:default:job:{job_id}", "state", "step", "steps")
             if at == step.encode() and state == b"running":
                 return True
-            done = {s["name"] for s in msgspec.json.decode(steps or b"[]") if s["state"] == "done"}
+            done = {
+                s["name"] for s in msgspec.json.decode(steps or b"[]") if s.get("state") == "done"
+            }
             if step in done:
                 return False
             await asyncio.sleep(0.002)

@@ -104,7 +104,7 @@ def test_every_try_counts_by_how_it_ended(
     assert published(runtime, outcome)
 
 
-@pytest.mark.parametrize(("kind", "sort"), [("work.ring.v1", "ring"), ("jobs.changed.v1", "event")])
+@pytest.mark.parametrize(("kind", "sort"), [("work.ring.v1", "ring"), ("jobs.changed.v2", "event")])
 def test_bells_and_what_watchers_hear_are_counted_without_spans(
     runtime: Runtime, spans: InMemorySpanExporter, kind: str, sort: str
 ) -> None:

@@ -7,15 +7,16 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.contracts.records import Job, JobError, StepStatus
-from shared.telemetry.jobs import REMEMBERED, PoolTelemetry, Transitions, is_first, waited_ms
+from shared.telemetry.jobs import PoolTelemetry, count_change, is_first, waited_ms
 from shared.telemetry.logs import logging_to
 from shared.telemetry.metrics import Metrics, new_metrics
 from shared.telemetry.traces import Tracer, new_tracer
@@ -228,21 +229,10 @@ def test_an_observer_that_nobody_gave_listens_to_nothing() -> None:
         nobody.ended(claim, ENDINGS[0][0])
 
 
-class Memory:
-    """What the store knows of jobs; counts how often it is asked."""
-
-    def __init__(self, job: Job | None = None, state: str = "", lost: int = 0) -> None:
-        self.answer = (job, state, lost)
-        self.asked = 0
-
-    async def recall(self, tenant: str, changed: JobChanged) -> tuple[Job | None, str, int]:
-        self.asked += 1
-        return self.answer
-
-
-def an_event(seq: int, state: str, *, lost: int = 0, kind: str = "state", job: str = "j1") -> Any:
-    data = {"state": state, "lost": lost, "step": "probe"}
-    return JobChanged(job_id=job, epoch=1, seq=seq, type=kind, data=data)
+def a_change(was: str, state: str, *, kind: str = "state", is_lost: bool = False) -> JobChange:
+    about = {"tenant": "acme", "job_id": "j1", "flow": "process_video", "pool": "media"}
+    data = {"state": state}
+    return JobChange(epoch=1, seq=1, type=kind, data=data, was=was, is_lost=is_lost, **about)
 
 
 def counted(metrics: Metrics, name: str = "reelway_job_transitions_total") -> dict[str, float]:
@@ -251,51 +241,21 @@ def counted(metrics: Metrics, name: str = "reelway_job_transitions_total") -> di
     return {labels.partition("{")[2].rstrip("}"): float(value) for labels, value in pairs}
 
 
-async def test_every_transition_is_counted_once_by_flow_and_state(metrics: Metrics) -> None:
-    memory = Memory(a_job())
-    transitions = Transitions(metrics, memory.recall)
-    story = [
-        an_event(1, "ready"),
-        an_event(2, "running"),
-        an_event(3, "running", kind="progress"),
-        an_event(4, "running"),  # the next step
-        an_event(5, "ready"),
-        an_event(6, "running"),
-        an_event(7, "succeeded", kind="end"),
-    ]
-    for event in story:
-        await transitions.note("acme", event)
+def test_every_transition_is_counted_once_by_flow_and_state(metrics: Metrics) -> None:
+    story = ["accepted", "ready", "running", "running", "ready", "running", "succeeded"]
+    for was, state in pairwise(story):
+        count_change(metrics, a_change(was, state))
+    count_change(metrics, a_change("running", "running", kind="progress"))
     assert counted(metrics) == {
         'flow="process_video",state="ready"': 2.0,
         'flow="process_video",state="running"': 2.0,
         'flow="process_video",state="succeeded"': 1.0,
     }
-    assert memory.asked == 1
+    assert counted(metrics, "reelway_lease_lost_total") == {}
 
 
-async def test_a_relay_that_was_restarted_goes_on_where_the_events_stand(metrics: Metrics) -> None:
-    transitions = Transitions(metrics, Memory(a_job(), "running").recall)
-    await transitions.note("acme", an_event(8, "running"))
-    assert counted(metrics) == {}
-
-
-async def test_a_lost_worker_counts_as_a_lost_lease_of_its_pool(metrics: Metrics) -> None:
-    transitions = Transitions(metrics, Memory(a_job(), "running", lost=1).recall)
-    await transitions.note("acme", an_event(8, "ready", lost=2))
-    await transitions.note("acme", an_event(9, "running", lost=2))
-    await transitions.note("acme", an_event(10, "failed", lost=3, kind="end"))
+def test_a_lost_worker_counts_as_a_lost_lease_of_its_pool(metrics: Metrics) -> None:
+    count_change(metrics, a_change("running", "ready", is_lost=True))
+    count_change(metrics, a_change("ready", "running"))
+    count_change(metrics, a_change("running", "failed", kind="end", is_lost=True))
     assert counted(metrics, "reelway_lease_lost_total") == {'pool="media"': 2.0}
-
-
-async def test_a_job_that_nobody_knows_any_more_is_counted_without_its_flow(
-    metrics: Metrics,
-) -> None:
-    await Transitions(metrics, Memory().recall).note("acme", an_event(1, "cancelled", kind="end"))
-    assert counted(metrics) == {'flow="",state="cancelled"': 1.0}
-
-
-async def test_only_so_many_jobs_are_kept_in_mind(metrics: Metrics) -> None:
-    transitions = Transitions(metrics, Memory(a_job()).recall)
-    for number in range(REMEMBERED + 5):
-        await transitions.note("acme", an_event(1, "ready", job=f"j{number}"))
-    assert len(transitions._known) == REMEMBERED

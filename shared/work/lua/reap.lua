@@ -7,6 +7,7 @@ local counts = { lost = 0, due = 0, expired = 0 }
 
 local function lost_worker(key)
   note(key, 'lost')
+  LOST[key] = true
   redis.call('HINCRBY', key, 'fence', 1)
   if get(key, 'state') == 'cancelling' then
     finish(key, 'cancelled')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.bus.envelope import encode
-from shared.contracts.jobs import JobChanged, JobControl, JobFinished, Ring
+from shared.contracts.jobs import JobControl, JobFinished, JobsChanged, Ring
 from shared.contracts.records import JobError
 from shared.work.failures import describe
 from shared.work.step import StepFailed
@@ -26,15 +26,17 @@ async def test_a_life_of_a_job_is_told_in_messages(bench: Bench) -> None:
     said = await bench.said()
     kinds = [type(message) for _, message in said]
     assert kinds == [
-        *(JobChanged, Ring),  # ready
-        *(JobChanged, JobChanged),  # running, progress
-        *(JobChanged, Ring),  # handed
-        JobChanged,  # running
-        *(JobChanged, JobControl),  # cancelling
-        *(JobChanged, JobFinished),
+        *(JobsChanged, Ring),  # ready
+        *(JobsChanged, JobsChanged),  # running, progress
+        *(JobsChanged, Ring),  # handed
+        JobsChanged,  # running
+        *(JobsChanged, JobControl),  # cancelling
+        *(JobsChanged, JobFinished),
     ]
     assert len({envelope.id for envelope, _ in said}) == len(said)
-    for envelope, _ in said:
+    for envelope in (
+        envelope for envelope, message in said if not isinstance(message, JobsChanged)
+    ):
         assert (envelope.tenant, envelope.correlation) == ("acme", "c1")
         assert envelope.trace["traceparent"].startswith("00-1111")
     assert [envelope.to for envelope, _ in said if envelope.sort == "ring"] == ["media", "drive"]
@@ -47,9 +49,9 @@ async def test_the_messages_are_the_stream(bench: Bench) -> None:
     new = await bench.submit("media")
     claim = await bench.claim()
     await bench.ledger.fail(claim, BROKEN, None)
-    changed = [m for _, m in await bench.said() if isinstance(m, JobChanged)]
+    changed = [m for _, m in await bench.said() if isinstance(m, JobsChanged)]
     kept = await bench.events(new)
-    assert [(m.epoch, m.seq, m.type, m.data) for m in changed] == [
+    assert [(c.epoch, c.seq, c.type, c.data) for m in changed for c in m.changes] == [
         (event.epoch, event.seq, event.type, event.data) for event in kept
     ]
     assert kept[-1].data["error"]["code"] == "broken"

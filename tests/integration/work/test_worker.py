@@ -246,8 +246,12 @@ async def test_content_at_fault_is_not_tried_again(shop: Shop) -> None:
 
 
 async def test_a_folder_that_cannot_be_made_fails_the_job_not_the_worker(shop: Shop) -> None:
+    async def writing(context: StepContext) -> StepOutput:
+        (context.folder / "frame.png").touch()
+        return StepOutput()
+
     new = await shop.bench.submit("media")
-    async with shop.worker(instant, scratch=Path("/dev/null/nowhere")).running():
+    async with shop.worker(writing, scratch=Path("/dev/null/nowhere")).running():
         await shop.until(new, "failed")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway import entries
 from services.gateway.entries import Wanted, joined, of_bell, of_job, of_tenant, snapshot_text
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.work.jobs import JobEvent
 from shared.work.tenant_events import TenantEvent, Unfinished
 
@@ -35,10 +35,9 @@ def test_an_event_of_a_tenant_says_whose_it_is() -> None:
 
 
 def test_progress_from_the_bus_has_no_id() -> None:
-    changed = JobChanged(
-        job_id="j", epoch=2, seq=7, type="progress", data=DATA, flow="f", subject="v"
-    )
-    assert parts(of_bell(changed).frame) == {"event": "progress", "data": {**ABOUT, **DATA}}
+    about: dict[str, Any] = {"tenant": "acme", "job_id": "j", "flow": "f", "subject": "v"}
+    change = JobChange(epoch=2, seq=7, type="progress", data=DATA, **about)
+    assert parts(of_bell(change).frame) == {"event": "progress", "data": {**ABOUT, **DATA}}
 
 
 def test_an_event_of_a_job_is_as_it_is_kept() -> None:

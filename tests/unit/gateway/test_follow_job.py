@@ -15,7 +15,7 @@ from services.gateway.door import Door
 from services.gateway.entries import Position
 from services.gateway.follow import JobReader
 from services.gateway.watch import LOOK_EVERY, Watchers
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.contracts.records import Job, JobState
 from shared.errors import NotFound
 from shared.http.sse import EventStream
@@ -135,10 +135,8 @@ class Reading:
 
     def ring(self) -> None:
         last = self.jobs.kept[-1]
-        self.watchers.hear(
-            ACME,
-            JobChanged(job_id=JOB, epoch=last.epoch, seq=last.seq, type=last.type, data={}),
-        )
+        place: dict[str, Any] = {"epoch": last.epoch, "seq": last.seq, "type": last.type}
+        self.watchers.hear(JobChange(tenant=ACME, job_id=JOB, data={}, **place))
 
 
 async def test_a_job_is_shown_and_followed_to_its_end() -> None:

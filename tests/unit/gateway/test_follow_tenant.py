@@ -16,7 +16,7 @@ from services.gateway.door import Door
 from services.gateway.entries import Position, Wanted
 from services.gateway.follow_tenant import PROGRESS_EVERY, TenantReader
 from services.gateway.watch import LOOK_EVERY, Watchers
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange
 from shared.http.sse import EventStream
 from shared.tenancy import TenantId, tenant_id
 from shared.work.jobs import Jobs
@@ -113,7 +113,8 @@ class Reading:
                 await task
 
     def told(self, job: str, state: str, at: int, kind: str = "state", epoch: int = 1) -> None:
-        changed = JobChanged(
+        change = JobChange(
+            tenant=ACME,
             job_id=job,
             epoch=epoch,
             seq=at,
@@ -122,7 +123,7 @@ class Reading:
             flow="f",
             subject=f"video of {job}",
         )
-        self.watchers.hear(ACME, changed)
+        self.watchers.hear(change)
 
     async def happens(self, job: str, state: str, at: int) -> None:
         """A state, in the stream and on the bus."""

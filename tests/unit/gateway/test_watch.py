@@ -16,7 +16,7 @@ from services.gateway.watch import Watchers, changes, news, without_overtaken
 from shared.bus.envelope import Envelope
 from shared.bus.memory import MemoryTransport
 from shared.contracts.base import kind_of
-from shared.contracts.jobs import JobChanged
+from shared.contracts.jobs import JobChange, JobsChanged
 from shared.errors import Unavailable
 from shared.tenancy import TenantId, tenant_id
 from shared.work.jobs import JobEvent, Jobs
@@ -96,7 +96,7 @@ class Following:
 
     def happen(self, *events: JobEvent) -> None:
         self.jobs.kept += events
-        self.watchers.hear(ACME, told(events[-1].seq))
+        self.watchers.hear(told(events[-1].seq))
 
     def end(self) -> None:
         self.is_over = True
@@ -145,7 +145,7 @@ async def test_a_bell_that_was_lost_costs_time_but_no_event() -> None:
 async def test_a_bell_that_rings_twice_shows_nothing_twice() -> None:
     following = Following(FakeJobs(event(1)))
     assert await following.next() == [1]
-    following.watchers.hear(ACME, told(1))
+    following.watchers.hear(told(1))
     following.happen(event(2, "end"))
     assert await following.all() == [2]
 
@@ -239,10 +239,9 @@ def test_of_progress_the_newest_is_kept() -> None:
     assert [each.position[1] for each in found] == [2, 3]
 
 
-def told(seq: int, kind: str = "state", job: str = "j", state: str = "running") -> JobChanged:
-    return JobChanged(
-        job_id=job, epoch=1, seq=seq, type=kind, data={"state": state}, flow="f", subject="v"
-    )
+def told(seq: int, kind: str = "state", tenant: str = "acme") -> JobChange:
+    about: dict[str, Any] = {"tenant": tenant, "job_id": "j", "flow": "f", "subject": "v"}
+    return JobChange(epoch=1, seq=seq, type=kind, data={"state": "running"}, **about)
 
 
 def test_a_bell_rings_for_its_job_and_its_tenant_alone() -> None:
@@ -255,7 +254,7 @@ def test_a_bell_rings_for_its_job_and_its_tenant_alone() -> None:
         door.watching_job(OTHER, "j", bells["other"]),
         door.watching_tenant(OTHER, bells["others"]),
     ):
-        door.hear("acme", told(1))
+        door.hear(told(1))
     assert {name for name, bell in bells.items() if bell.is_set()} == {"mine", "all"}
 
 
@@ -263,10 +262,10 @@ def test_progress_of_another_tenant_is_on_nobodys_board() -> None:
     door, bell = watchers(), asyncio.Event()
     with door.watching_tenant(ACME, bell) as feed:
         feed.board.unfinished([{"job": "j", "state": "running", "epoch": 1, "seq": 1}])
-        door.hear("other", told(2, "progress"))
+        door.hear(told(2, "progress", "other"))
         assert feed.board.after(0) == []
         assert not bell.is_set()
-        door.hear("acme", told(2, "progress"))
+        door.hear(told(2, "progress"))
         assert len(feed.board.after(0)) == 1
         assert bell.is_set()
 
@@ -275,7 +274,7 @@ def test_everybody_who_watches_a_job_is_woken() -> None:
     door, one, two = watchers(), asyncio.Event(), asyncio.Event()
     with door.watching_job(ACME, "j", one) as first, door.watching_job(ACME, "j", two) as second:
         assert first is second
-        door.hear("acme", told(1))
+        door.hear(told(1))
     assert one.is_set()
     assert two.is_set()
 
@@ -286,7 +285,7 @@ def test_nothing_is_kept_of_those_who_left() -> None:
     job, everything = asyncio.Event(), asyncio.Event()
     with door.watching_job(ACME, "j", job), door.watching_tenant(ACME, everything):
         assert (door._jobs, door._tenants) != (empty._jobs, empty._tenants)
-    door.hear("acme", told(1))
+    door.hear(told(1))
     assert (door._jobs, door._tenants) == (empty._jobs, empty._tenants)
 
 
@@ -297,9 +296,9 @@ async def test_many_who_begin_to_follow_a_tenant_ask_the_ledger_once() -> None:
     with door.watching_tenant(ACME, asyncio.Event()) as feed:
         await asyncio.gather(*(feed.begin(door.events, ACME) for _ in range(10)))
         assert events.asked == 1
-        door.hear("acme", told(4, "progress"))
+        door.hear(told(4, "progress"))
         assert feed.board.after(0) == []
-        door.hear("acme", told(6, "progress"))
+        door.hear(told(6, "progress"))
         assert [entry.at for _, entry in feed.board.after(0)] == [(1, 6)]
 
 
@@ -309,8 +308,8 @@ async def test_what_the_stream_says_decides_whose_progress_is_shown() -> None:
     plain: dict[str, Any] = {"job": "j", "flow": "f", "subject": "v"}
     with door.watching_tenant(ACME, bell) as feed:
         await feed.begin(door.events, ACME)
-        door.hear("acme", told(1))
-        door.hear("acme", told(2, "progress"))
+        door.hear(told(1))
+        door.hear(told(2, "progress"))
         assert feed.board.after(0) == []
         running = TenantEvent(seq=1, type="state", at=(1, 1), data={"state": "running"}, **plain)
         events.kept.append(running)
@@ -320,15 +319,15 @@ async def test_what_the_stream_says_decides_whose_progress_is_shown() -> None:
         events.kept.append(ended)
         feed.ring()
         assert len(await feed.tail.after((1, 1))) == 1
-        door.hear("acme", told(2, "progress"))
-        door.hear("acme", told(1))
+        door.hear(told(2, "progress"))
+        door.hear(told(1))
         assert feed.board.after(0) == []
 
 
 def carried(body: bytes) -> Envelope:
     return Envelope(
         id="m",
-        kind=kind_of(JobChanged),
+        kind=kind_of(JobsChanged),
         sort="event",
         tenant="acme",
         correlation="c",
@@ -342,7 +341,8 @@ async def test_the_bus_rings_and_what_cannot_be_read_is_passed_over() -> None:
     listening = asyncio.create_task(door.listen(transport))
     with door.watching_job(ACME, "j", bell):
         await asyncio.sleep(0.1)
-        for body in [b'{"kind":"jobs.changed.v1"}', b"[]", msgspec.json.encode(told(1))]:
+        rung = msgspec.json.encode(JobsChanged(changes=(told(1),)))
+        for body in [b'{"kind":"jobs.changed.v2"}', b"[]", rung]:
             await transport.publish(carried(body))
         await asyncio.wait_for(bell.wait(), 60)
     listening.cancel()

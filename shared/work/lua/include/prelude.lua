@@ -42,6 +42,15 @@ local function say(key, id, kind, sort, body, to)
     'to', to or '', 'key', get(key, 'id'))
 end
 
+-- Tell whoever watches of a change. What the relay finds of these goes out as one message.
+local function tell_of(change)
+  redis.call('XADD', OUTBOX, '*', 'id', change.job_id .. ':' .. change.epoch .. '-' .. change.seq,
+    'kind', 'jobs.changed.v2', 'sort', 'event', 'body', cjson.encode(change), 'merge', 'changes')
+end
+
+-- What this script has made of jobs since it last told of them: the state before, who was lost.
+local WAS, LOST = {}, {}
+
 -- States also go to the stream of all jobs of the tenant, whose numbers have no gaps either.
 local function emit_to_tenant(key, entry)
   local stream = beside(key, 'events')
@@ -68,10 +77,12 @@ local function emit(key, kind)
   redis.call('RPUSH', key .. ':events', entry)
   redis.call('LTRIM', key .. ':events', -EVENTS_KEPT, -1)
   if kind ~= 'progress' then emit_to_tenant(key, entry) end
-  say(key, get(key, 'id') .. ':' .. epoch .. '-' .. seq, 'jobs.changed.v1', 'event', {
-    job_id = get(key, 'id'), epoch = epoch, seq = seq, type = kind, data = data,
-    flow = get(key, 'flow'), subject = get(key, 'subject'),
+  tell_of({
+    tenant = get(key, 'tenant'), job_id = get(key, 'id'), epoch = epoch, seq = seq, type = kind,
+    data = data, flow = get(key, 'flow'), subject = get(key, 'subject'), pool = get(key, 'pool'),
+    was = WAS[key] or data.state, is_lost = LOST[key],
   })
+  WAS[key], LOST[key] = nil, nil
 end
 
 -- One line of the job's timeline: what an attempt made of a step.

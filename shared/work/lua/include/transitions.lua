@@ -38,6 +38,7 @@ local function move(key, to, reopening)
   end
   count(key, from, -1)
   count(key, to, 1)
+  WAS[key] = WAS[key] or from
   set(key, 'state', to)
 end
 
