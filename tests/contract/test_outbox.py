@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from shared.bus.envelope import Envelope, encode
@@ -346,3 +347,46 @@ async def test_an_outage_of_the_store_is_waited_out(
 
 async def _nothing() -> None:
     """In place of a method."""
+
+
+async def test_entries_that_merge_go_out_together_in_order(store: Store, service: str) -> None:
+    transport, outbox = Recorder(), RedisOutbox(store, service)
+    for number in range(50):
+        await say(store, service, id=f"m{number}", merge="colours", body=f'{{"n":{number}}}')
+    await say(store, service, id="alone")
+    told: list[Envelope] = []
+
+    async def tell(envelope: Envelope) -> None:
+        told.append(envelope)
+
+    async with relaying(Relay(transport, outbox, service, relayed=tell)):
+        await until_empty(outbox)
+    merged = [each for each in transport.published if each.id != "alone"]
+    assert len(merged) < 10
+    bodies = [msgspec.json.decode(each.body) for each in merged]
+    assert {body["kind"] for body in bodies} == {"demo.paint.v1"}
+    assert [each["n"] for body in bodies for each in body["colours"]] == list(range(50))
+    assert sorted(each.id for each in told) == sorted(transport.ids)
+
+
+async def test_what_merges_is_never_too_large_for_an_envelope(store: Store, service: str) -> None:
+    transport, outbox = Recorder(), RedisOutbox(store, service)
+    for number in range(10):
+        await say(store, service, id=f"m{number}", merge="all", body=f'{{"x":"{"x" * 20_000}"}}')
+    async with relaying(Relay(transport, outbox, service)):
+        await until_empty(outbox)
+    assert len(transport.published) == 10
+    assert not await outbox.bad()
+
+
+async def test_one_that_is_bad_steps_aside_and_those_it_would_merge_with_go(
+    store: Store, service: str
+) -> None:
+    transport, outbox = Recorder(), RedisOutbox(store, service)
+    for number, body in enumerate(['{"n":0}', "no json", '{"n":2}']):
+        await say(store, service, id=f"m{number}", merge="all", body=body)
+    async with relaying(Relay(transport, outbox, service)):
+        await until_empty(outbox)
+    bodies = [msgspec.json.decode(each.body) for each in transport.published]
+    assert [each["n"] for body in bodies for each in body["all"]] == [0, 2]
+    assert [entry.fields["id"] for entry in await outbox.bad()] == ["m1"]

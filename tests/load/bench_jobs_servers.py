@@ -71,11 +71,12 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Both, as long as the block is open. Redis has its append-only file, and no snapshots."""
+    """Both, as long as the block is open. Redis is set as the embedded store is."""
     with own_broker() as broker, private_redis(find_binary()) as url:
         both = Servers(broker.url, url, asyncio.run(_version(broker.url)))
         with both.client() as client:
             client.config_set("appendonly", "yes")
+            client.config_set("hash-max-ziplist-value", 2048)
         yield both
 
 
