@@ -54,7 +54,7 @@ soak: $(READY) ## services, RabbitMQ and Redis killed for SECONDS=600: nothing l
 	@$(PY) -m tests.recovery.soak $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 crash-points: $(READY) ## a death, a lost reply, a silence, a repetition at every named point
-	@$(PY) -m pytest tests/load/test_crash_points.py -q $(ARGS)
+	@$(PY) -m pytest tests/recovery/test_crash_points.py -q $(ARGS)
 
 bench-events: $(READY) ## how old events are when clients of three gateways get them, 500 a second
 	@$(PY) -m pytest tests/load/test_event_latency.py -q -s $(ARGS)

@@ -1,8 +1,9 @@
 """Those who work at the crash points: each function is a process of its own.
 
 A ``desk`` is what the jobs service is without its worker: handlers, relay, reaper. A ``worker``
-works for both pools. The ``door`` submits jobs and minds them, as the gateway and persons do. All
-of them are the product's own parts; the steps and the orders are of :mod:`tests.recovery.parcels`.
+works for both pools. The ``door`` submits jobs and minds them, as the gateway and persons do;
+``chores`` are what else they do. All of them are the product's own parts; the steps and the orders
+are of :mod:`tests.recovery.parcels`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from services.jobs.firing import Firing, fire_forever
 from services.jobs.flows import FLOWS
 from services.jobs.handlers import JobHandlers
 from services.jobs.reaper import reap_forever
@@ -36,10 +38,15 @@ from shared.work.failures import RetryPolicy
 from shared.work.governor import Governor
 from shared.work.jobs import Jobs
 from shared.work.ledger import Ledger
+from shared.work.results import Results
+from shared.work.reuse import Reuse
+from shared.work.schedules import Schedules
 from shared.work.worker import Worker
 from tests.recovery.audit import AUDIT, audit_router
+from tests.recovery.chores import do_chores
 from tests.recovery.clerk import Clerk
-from tests.recovery.parcels import FLOW, PARCEL, POOLS, steps
+from tests.recovery.parcels import FLOW, PARCEL, POOLS, RECIPES, steps
+from tests.recovery.timetable import allow_repeats
 from tests.support.strikes import Board, Strikes
 
 LEASE = 1.0
@@ -68,6 +75,7 @@ async def _opened(redis: str, amqp: str, folder: str, name: str) -> AsyncIterato
     leaving, home = asyncio.Event(), Path(folder)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
     cast("dict[str, Any]", FLOWS)[FLOW] = PARCEL
+    allow_repeats()
     async with AsyncExitStack() as stack:
         stack.enter_context(installed(Strikes(Board(home / "board"), latest=LEASE * 1.5)))
         store = await stack.enter_async_context(open_redis(redis))
@@ -79,12 +87,12 @@ async def _opened(redis: str, amqp: str, folder: str, name: str) -> AsyncIterato
 async def desk(**place: str) -> None:
     """Take commands and questions, publish what the ledger says, bring lost jobs back."""
     async with _opened(name="desk", **place) as world, AsyncExitStack() as stack:
-        governor = Governor(world.store)
+        governor, records = Governor(world.store), Records(world.store, "jobs")
         handlers = JobHandlers(
             ledger=world.ledger,
             governor=governor,
             jobs=Jobs(world.store),
-            records=Records(world.store, "jobs"),
+            records=records,
             blobs=world.blobs,
         )
         for router in (handlers.router(), audit_router(Records(world.store, AUDIT))):
@@ -93,9 +101,14 @@ async def desk(**place: str) -> None:
             await stack.enter_async_context(consumer.running())
         outbox = RedisOutbox(world.store, "jobs")
         relay = Relay(world.transport, outbox, "jobs", lease=LEASE)
-        await stack.enter_async_context(_beside(relay.run()))
-        await stack.enter_async_context(_beside(reap_forever(world.ledger, every=0.2)))
-        await stack.enter_async_context(_beside(_forget(governor)))
+        firing = Firing(Schedules(world.store), records)
+        for loop in (
+            relay.run(),
+            reap_forever(world.ledger, every=0.2),
+            fire_forever(firing, every=0.3),
+            _forget(governor),
+        ):
+            await stack.enter_async_context(_beside(world, loop))
         await world.leaving.wait()
 
 
@@ -107,19 +120,24 @@ async def _forget(governor: Governor) -> None:
 
 
 @asynccontextmanager
-async def _beside(loop: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _beside(world: World, loop: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a loop beside the block. One that fails ends the process: it is never quietly missing."""
     task = asyncio.create_task(loop)
+    task.add_done_callback(lambda _: world.leaving.set())
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
 
 
 async def worker(**place: str) -> None:
     """Work at both pools until told to leave."""
     async with _opened(name="worker", **place) as world, AsyncExitStack() as stack:
         table = steps(Records(world.store, "drive"))
+        reuse = Reuse(recipes=RECIPES, results=Results(world.store))
         for pool, slots in POOLS.items():
             one = Worker(
                 name=f"{pool}-{os.getpid()}",
@@ -131,6 +149,7 @@ async def worker(**place: str) -> None:
                 scratch=world.folder / "scratch" / str(os.getpid()),
                 slots=slots,
                 policy=RetryPolicy(base=0.1),
+                reuse=reuse,
                 look_every=(0.2, 0.4),
             )
             await stack.enter_async_context(one.running(grace=5.0))
@@ -141,3 +160,9 @@ async def door(**place: str) -> None:
     """Submit jobs and mind them, until told that it is enough and all of them have ended."""
     async with _opened(name="door", **place) as world, Bus(world.transport, "gateway") as bus:
         await Clerk(world.store, bus).work()
+
+
+async def chores(**place: str) -> None:
+    """Do what else there is to do, until told to leave."""
+    async with _opened(name="chores", **place) as world, _beside(world, do_chores(world.store)):
+        await world.leaving.wait()

@@ -31,6 +31,14 @@ def is_all_told(server: RedisProcess) -> bool:
     return not told_once(told_by(groups(server.folder)))
 
 
+def is_at_rest(server: RedisProcess) -> bool:
+    """Whether nothing waits or runs, or will be made, and all of it has been told."""
+    with redis.Redis.from_url(server.url, decode_responses=True) as eyes:
+        if eyes.exists("rw:jobs:schedules") or next(kept(eyes), None):
+            return False
+    return is_all_told(server)
+
+
 def kept(eyes: redis.Redis) -> Iterator[str]:
     """What the ledger keeps as if jobs still waited or ran."""
     for pattern in _GONE:

@@ -17,7 +17,8 @@ from shared.tenancy import blob_key
 from tests.integration.work.bench import programs
 from tests.recovery.audit import AUDIT
 from tests.recovery.clerk import CLOSING
-from tests.recovery.leftovers import is_all_told
+from tests.recovery.crew import LEASE
+from tests.recovery.leftovers import is_at_rest
 from tests.recovery.outcome import Outcome, outcome_of
 from tests.recovery.parcels import TENANTS
 from tests.support.forks import Forks, forking
@@ -26,11 +27,13 @@ from tests.support.processes import own_redis
 from tests.support.stacks import private_names
 from tests.support.strikes import FAULTS, Board, Fault
 
-POSTS = ("door", "desk", "desk", "worker", "worker", "worker")
+POSTS = ("door", "desk", "desk", "chores", "chores", "worker", "worker", "worker")
 """The processes; whichever ends is started again."""
 STRIKE_SECONDS = 75.0
 """How long to wait for the last fault; a third of it is usual on two busy processors."""
 END_SECONDS = 30.0
+CLOSING_SECONDS = LEASE * 2
+"""How long after closing time what was late may still come."""
 LEAVE_EVERY = 0.3
 """Seconds between two processes that are told to leave in good order."""
 STALL_SECONDS = 1.6
@@ -52,7 +55,7 @@ def strike_everywhere(folder: Path, seed: int) -> Outcome:
         with forking("tests.recovery.crew", folder / "logs") as forks:
             run = _Run(forks, board, place, random.Random(seed))
             run.strike(all_points())
-            run.finish(lambda: is_all_told(server))
+            run.finish(lambda: is_at_rest(server))
         return outcome_of(server, place, board, tuple(run.failures))
 
 
@@ -81,14 +84,15 @@ class _Run:
                 self._disturb(eyes)
                 self._mind(time.monotonic() + LEAVE_EVERY, lambda: False)
 
-    def finish(self, is_all_told: Callable[[], bool]) -> None:
+    def finish(self, is_at_rest: Callable[[], bool]) -> None:
         """Let all jobs come to their ends, then let everybody leave."""
         with redis.Redis.from_url(self.place["redis"]) as eyes:
             eyes.set(CLOSING, 1)
         if self._still:
             _tell(self._still, signal.SIGCONT)
+        self._mind(time.monotonic() + CLOSING_SECONDS, lambda: False)
         self._mind(time.monotonic() + END_SECONDS, self._has_door_left)
-        self._mind(time.monotonic() + END_SECONDS, is_all_told)
+        self._mind(time.monotonic() + END_SECONDS, is_at_rest)
         for pid in self._pids[1:]:
             _tell(pid, signal.SIGTERM)
         for at, role in enumerate(POSTS):

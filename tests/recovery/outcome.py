@@ -18,8 +18,12 @@ from tests.recovery.clerk import ACCEPTED
 from tests.recovery.leftovers import buried, kept, miscounted
 from tests.recovery.parcels import Order
 from tests.support.aof import groups
+from tests.support.dues import Due, dues_in
 from tests.support.history import History
 from tests.support.processes import RedisProcess
+from tests.support.replies import Reply, replies_in
+from tests.support.rights import Right, rights_in
+from tests.support.shelves import Shelf, shelf_in
 from tests.support.strikes import Board, Fault
 from tests.support.teller import told_by
 
@@ -29,6 +33,14 @@ class Outcome:
     """What came of a run."""
 
     history: History
+    rights: tuple[Right, ...]
+    """To carry out requests, and to probe what was away."""
+    replies: tuple[Reply, ...]
+    """To requests with a key."""
+    dues: tuple[Due, ...]
+    """What became of the times of recurring jobs."""
+    shelf: Shelf
+    """The results that were kept."""
     struck: frozenset[tuple[str, Fault]]
     orders: tuple[Order, ...]
     """Those that were accepted."""
@@ -48,7 +60,8 @@ def outcome_of(
     server: RedisProcess, place: Mapping[str, str], board: Board, failures: tuple[str, ...]
 ) -> Outcome:
     """Look at everything."""
-    history = told_by(groups(server.folder))
+    writes = tuple(groups(server.folder))
+    history = told_by(writes)
     with redis.Redis.from_url(server.url, decode_responses=True) as eyes:
         numbers = cast("set[str]", eyes.smembers(ACCEPTED))
         found = {job: cast("dict[str, str]", eyes.hgetall(job)) for job in history.jobs}
@@ -56,6 +69,10 @@ def outcome_of(
         left_over = (*kept(eyes), *miscounted(eyes, held))
     return Outcome(
         history=history,
+        rights=tuple(rights_in(writes)),
+        replies=tuple(replies_in(writes)),
+        dues=tuple(dues_in(writes)),
+        shelf=shelf_in(writes),
         struck=frozenset((strike.point, strike.fault) for strike in board.strikes()),
         orders=tuple(Order(int(number)) for number in sorted(numbers, key=int)),
         held=held,

@@ -8,18 +8,21 @@ was passed on is what it should be. Some parcels are split: ``take`` then asks f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, get_args
 
 from shared.contracts.records import Artifact, StepOutput, StepStatus
 from shared.ids import derived_id
+from shared.store.keys import source_key
 from shared.store.records import Records
 from shared.tenancy import TenantId, blob_key, tenant_id
 from shared.work.child import ChildSteps
 from shared.work.child_limits import ChildLimits
 from shared.work.context import StepContext, StepFunction
 from shared.work.jobs import job_key
+from shared.work.results import Recipe
 from shared.work.step import BadInput, Snoozed, StepFailed
 from tests.recovery.marks import do_once, touch
 
@@ -40,6 +43,10 @@ DONE = {FLOW: ("take", *(f"cut-{number}" for number in range(PIECES)), "file"), 
 TENANTS = (tenant_id("acme"), tenant_id("other"))
 VIDEOS = 4
 """How many videos each tenant has."""
+SOURCES = tuple(hashlib.sha256(str(number).encode()).hexdigest() for number in range(4))
+"""What the bytes of parcels hash to: so many different ones there are."""
+RECIPES: Mapping[str, Recipe] = {"weigh": Recipe(version="1")}
+"""What is kept for other parcels of the same bytes."""
 
 Kind = Literal[
     "plain",
@@ -87,8 +94,10 @@ class Order:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What the job is told."""
-        return {"kind": self.kind, "location": blob_key(self.tenant, "source")}
+        """What the job is told. Of every third parcel nobody knows which bytes it has."""
+        told = {"kind": self.kind, "location": blob_key(self.tenant, "source")}
+        known = {"sha256": SOURCES[self.number % len(SOURCES)]} if self.number % 3 else {}
+        return {**told, **known}
 
 
 def steps(records: Records) -> dict[str, StepFunction]:
@@ -101,6 +110,9 @@ def steps(records: Records) -> dict[str, StepFunction]:
 
 async def _take(records: Records, context: StepContext) -> StepOutput:
     await do_once(records, context, "take")
+    if source := context.job.params.get("sha256"):
+        change = context.change().index(source_key(context.tenant, source), context.job.id)
+        await records.commit(change)
     if context.job.params["kind"] == "split":
         context.parts += [context.part(str(number), PART, PARTS) for number in range(2)]
     return StepOutput(result={"taken": context.job.id})

@@ -163,9 +163,17 @@ class Strikes:
         raise away(point, may_be_there=fault != "timeout")
 
 
+_IDLE = (b"gone", b"finished", b"pass", b"open")
+"""The first word of answers that say: nothing was done."""
+
+
 def is_idle(point: str, reply: object) -> bool:
     """Whether a script has answered that there was nothing to do."""
-    return point.startswith(SCRIPT) and (not reply or (isinstance(reply, list) and not any(reply)))
+    if not point.startswith(SCRIPT):
+        return False
+    if isinstance(reply, list):
+        return not any(reply) or reply[0] in _IDLE
+    return not reply or reply in _IDLE
 
 
 def away(point: str, *, may_be_there: bool) -> ReelwayError:

@@ -100,7 +100,10 @@ async def test_a_fault_strikes_once(strikes: Strikes, board: Board) -> None:
     assert [(strike.point, strike.fault) for strike in board.strikes()] == [(POINT, "timeout")]
 
 
-@pytest.mark.parametrize("answer", [None, 0, [0, 0, 0], []])
+@pytest.mark.parametrize(
+    "answer",
+    [None, 0, [0, 0, 0], [], b"gone", [b"pass", 0, 0], [b"open", 90, 2], [b"finished", b"{}"]],
+)
 async def test_a_script_that_found_nothing_to_do_is_not_worth_a_strike(
     strikes: Strikes, board: Board, answer: object
 ) -> None:

@@ -16,7 +16,7 @@ from tests.recovery.clerk import is_settled
 from tests.recovery.matrix import strike_everywhere
 from tests.recovery.outcome import Outcome
 from tests.recovery.parcels import DONE
-from tests.support import checks
+from tests.support import checks, dues, replies, rights, shelves
 from tests.support.points import all_points
 from tests.support.strikes import FAULTS, Fault
 
@@ -55,6 +55,40 @@ def test_every_order_came_to_the_end_that_it_has(outcome: Outcome) -> None:
     ends = {order: outcome.history.job(order.key) for order in outcome.orders}
     assert [str(job) for order, job in ends.items() if not is_settled(order, job)] == []
     assert len(Counter(order.kind for order in ends)) > 1
+
+
+def test_what_one_alone_may_do_is_done_by_one_at_a_time(outcome: Outcome) -> None:
+    assert rights.two_at_a_time(outcome.rights) == []
+    assert {right.was_given_back for right in outcome.rights} == {True, False}
+
+
+@pytest.mark.parametrize(
+    "check", [replies.contradictions, replies.made_twice, replies.out_of_nothing]
+)
+def test_a_request_is_carried_out_once_and_answered_so(
+    outcome: Outcome, check: replies.Check
+) -> None:
+    assert check(outcome.replies) == []
+    assert {reply.sort for reply in outcome.replies} == {"made", "kept", "heard"}
+
+
+@pytest.mark.parametrize("check", [dues.used_twice, dues.wrong_jobs])
+def test_each_time_of_a_recurring_job_is_used_once(outcome: Outcome, check: dues.Check) -> None:
+    assert check(outcome.dues) == []
+    assert "fired" in {due.outcome for due in outcome.dues} <= {"fired", "overlap"}
+
+
+@pytest.mark.parametrize("check", [shelves.kept_by_strangers, shelves.orphans])
+def test_results_are_kept_by_who_holds_the_job_while_there_are_files(
+    outcome: Outcome, check: shelves.Check
+) -> None:
+    assert check(outcome.shelf) == []
+    assert outcome.shelf.kept
+
+
+def test_results_of_other_jobs_were_taken(outcome: Outcome) -> None:
+    jobs = (outcome.history.job(key) for key in outcome.history.jobs)
+    assert any(output.taken_from for job in jobs for output in job.outputs.values())
 
 
 def test_the_ledger_keeps_nothing_as_if_jobs_still_waited_or_ran(outcome: Outcome) -> None:
