@@ -35,6 +35,15 @@ class Span:
     until: int
 
 
+@dataclass(frozen=True)
+class End:
+    """A process ended that nobody had killed, with a code that is not 0. ``said`` is its log."""
+
+    life: Life
+    code: int
+    said: str
+
+
 @dataclass
 class Log:
     """What was done to processes and servers."""
@@ -44,8 +53,17 @@ class Log:
     """By the id of the process."""
     outages: list[Span] = field(default_factory=list)
     """By the name of the server."""
-    oddities: list[str] = field(default_factory=list)
-    """Processes that ended though nobody had killed them or told them to leave."""
+    ends: list[End] = field(default_factory=list)
+
+
+def gave_up_waiting(end: End, log: Log) -> bool:
+    """Whether a process ended because a server that was away did not come back in time: then who
+    supervises it starts it again, as the soak does.
+    """
+    was_away = any(
+        outage.since <= end.life.until and outage.until >= end.life.since for outage in log.outages
+    )
+    return end.code == 1 and "cannot be reached" in end.said and was_away
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from shared.contracts.records import Captions, Video
 from shared.store.keys import captions_key
 from tests.recovery.audit import AUDIT
 from tests.recovery.clerk import ACCEPTED
-from tests.recovery.figures import Log, Recovery, percentile, recoveries
+from tests.recovery.figures import Log, Recovery, gave_up_waiting, percentile, recoveries
 from tests.recovery.leftovers import buried, kept, miscounted
 from tests.recovery.porter import Upload
 from tests.recovery.soak_crew import done_by
@@ -59,7 +59,7 @@ def report_of(
     violations = (
         *_first(check(history) for check in checks.ALWAYS),
         *_first([checks.lost(history, {upload.key for upload in uploads})]),
-        *_first([checks.missing_effects(history, wanted), left, log.oddities]),
+        *_first([checks.missing_effects(history, wanted), left, list(_oddities(log))]),
         *_first([asyncio.run(buried(amqp, QUEUES))]),
         *_slow(found, limit_ms),
     )
@@ -87,6 +87,13 @@ def _unfinished(eyes: redis.Redis, uploads: Iterable[Upload], history: History) 
             yield f"the captions of upload {upload.number} are {text}"
 
 
+def _oddities(log: Log) -> Iterator[str]:
+    """Processes that ended though nobody had killed them, and no server was away."""
+    for end in log.ends:
+        if not gave_up_waiting(end, log):
+            yield f"{end.life.role} ended by itself with {end.code}: {end.said[-2000:]}"
+
+
 def _slow(found: list[Recovery], limit_ms: int | None) -> Iterator[str]:
     slowest = percentile((each.ms for each in _fair(found)), 0.99)
     if limit_ms is not None and slowest > limit_ms:
@@ -104,6 +111,9 @@ def _events(log: Log) -> dict[str, str]:
     return {
         "processes killed": str(killed.total()),
         **{f"  of {role}": str(number) for role, number in sorted(killed.items())},
+        "processes that gave up waiting for a server": str(
+            sum(gave_up_waiting(end, log) for end in log.ends)
+        ),
         "workers held still": str(len(log.stalls)),
         **{f"{server} killed": str(number) for server, number in sorted(away.items())},
     }

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.recovery.figures import Life, Log, Recovery, Span, percentile, recoveries
+from tests.recovery.figures import (
+    End,
+    Life,
+    Log,
+    Recovery,
+    Span,
+    gave_up_waiting,
+    percentile,
+    recoveries,
+)
 from tests.support.history import History, Hold, Move
 
 JOB, OTHER = "rw:t:acme:job:1", "rw:t:acme:job:2"
@@ -109,3 +118,20 @@ def test_an_outage_meanwhile_is_named(since: int, until: int, away: str) -> None
 def test_a_percentile_is_one_of_the_values(share: float, value: int) -> None:
     assert percentile(range(100, 0, -1), share) == value
     assert percentile([], share) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "since", "is_excused"),
+    [
+        (1, "ERROR amqp://… cannot be reached: no answer", 8000, True),
+        (1, "ERROR amqp://… cannot be reached: no answer", 10_600, False),
+        (1, "ERROR the reaper has ended unexpectedly", 8000, False),
+        (2, "ERROR amqp://… cannot be reached: no answer", 8000, False),
+    ],
+)
+def test_only_who_waited_for_a_server_that_was_away_may_give_up(
+    code: int, said: str, since: int, is_excused: bool
+) -> None:
+    log = a_log()
+    log.outages.append(Span("RabbitMQ", since, since + 1000))
+    assert gave_up_waiting(End(Life(3, "drive", {}, 5000, 10_500), code, said), log) == is_excused
