@@ -1,11 +1,11 @@
-"""A service that is told of everything that happens to jobs, and writes each thing down once."""
+"""A service that is told of everything that happens to jobs, and writes it down: ends once."""
 
 from __future__ import annotations
 
 from shared.bus.router import Context, Router
 from shared.contracts.jobs import JobFinished, JobsChanged
 from shared.serving import change_of
-from shared.store.records import Change, Records
+from shared.store.records import Records
 from shared.tenancy import tenant_id
 from shared.work.jobs import job_key
 from tests.support.history import TOLD
@@ -23,10 +23,10 @@ def audit_router(records: Records) -> Router:
         await records.commit(change)
 
     async def changed(message: JobsChanged, context: Context) -> None:
+        change = change_of(context)
         for each in message.changes:
-            tenant, what = tenant_id(each.tenant), f"{each.epoch}-{each.seq}"
-            change = Change(tenant).once(AUDIT, f"{each.job_id}:{what}")
-            change.append(TOLD, 1_000_000, job=job_key(tenant, each.job_id), what=what)
-            await records.commit(change)
+            job = job_key(tenant_id(each.tenant), each.job_id)
+            change.append(TOLD, 1_000_000, job=job, what=f"{each.epoch}-{each.seq}")
+        await records.commit(change)
 
     return Router(AUDIT).on(JobFinished, finished).on(JobsChanged, changed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from shared.store.redis import Store
-from shared.work.jobs import ENDED
+from shared.work.jobs import ENDED, Jobs
 from shared.work.tenant_events import TenantEvents
 from tests.recovery.parcels import TENANTS
 
 _MOST = 50
+_FOLLOWED = 3
 
 
 class Onlooker:
@@ -15,6 +16,7 @@ class Onlooker:
 
     def __init__(self, store: Store) -> None:
         self._events = TenantEvents(store)
+        self._jobs = Jobs(store)
         self._seen = 0
 
     async def round(self) -> None:
@@ -23,3 +25,8 @@ class Onlooker:
         assert found.seq >= self._seen, f"event {found.seq} after {self._seen}"
         assert not [job for job in found.jobs if job["state"] in ENDED], found.jobs
         self._seen = found.seq
+        for job in found.jobs[:_FOLLOWED]:
+            events = await self._jobs.events(TENANTS[0], job["job"], (0, 0))
+            numbers = [event.seq for event in events]
+            assert numbers == list(range(1, len(numbers) + 1)), (job, numbers)
+            assert len(numbers) >= job["seq"], (job, numbers)

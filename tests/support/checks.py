@@ -127,12 +127,16 @@ def nothing_illegal(history: History) -> list[str]:
 
 
 def told_once(history: History) -> list[str]:
-    """Whoever listens is told of each event and of each end, and takes it in once."""
+    """Whoever listens is told of each end and takes it in once, and of each event, which may be
+    told again: it is a bell.
+    """
     told, said = Counter(history.told), set(_said(history))
     return [
         f"{what} of {job} was {'' if (job, what) in said else 'never '}said, and taken in {n} times"
         for job, what in sorted(said | set(told))
-        if (n := told[job, what]) != 1 or (job, what) not in said
+        if not (n := told[job, what])
+        or (n > 1 and what.startswith("finished:"))
+        or (job, what) not in said
     ]
 
 

@@ -112,7 +112,7 @@ WRONG: tuple[tuple[checks.Check, Wrong], ...] = (
     (checks.nothing_illegal, lambda h: h.illegal.update({"failed>running": 1})),
     (checks.told_once, lambda h: h.told.remove((JOB, "1-4"))),
     (checks.told_once, lambda h: h.told.remove((JOB, "finished:2"))),
-    (checks.told_once, lambda h: h.told.append((JOB, "1-4"))),
+    (checks.told_once, lambda h: h.told.append((JOB, "finished:2"))),
     (checks.told_once, lambda h: h.told.append((OTHER, "1-3"))),
     (checks.effects_of_the_holder, lambda h: h.touches.append(Effect(JOB, "late", 1, 4, 5))),
     (checks.fences, lambda h: h.touches.extend([Effect(JOB, "a", 1, n, n) for n in (3, 1)])),
