@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import nullcontext
 
 from shared.errors import Conflict
 from shared.store.idempotency import Claim, Finished, Idempotency
@@ -23,6 +24,8 @@ _NEW_EVERY = 0.7
 """Seconds between two requests that are not the same."""
 _LONGEST = REQUEST_MS / 1000 * 0.6
 """How long it may take to carry one out: long enough for its lease to be renewed."""
+_TOO_LONG = REQUEST_MS / 1000 * 1.3
+"""For so long some stand still and renew nothing: meanwhile another goes on with their request."""
 
 
 class Caller:
@@ -46,11 +49,12 @@ class Caller:
 
     async def _carry_out(self, request: str, claim: Claim) -> None:
         thing = claim.receipt.decode() or claim.id("thing")
-        async with claim.held():
+        stands_still = not random.randrange(4)
+        async with nullcontext() if stands_still else claim.held():
             if not claim.receipt:
                 await self._make(request, thing)
                 await claim.keep(thing.encode())
-            await asyncio.sleep(random.uniform(0, _LONGEST))
+            await asyncio.sleep(_TOO_LONG if stands_still else random.uniform(0, _LONGEST))
         if not random.randrange(3):
             await claim.release()
         elif await claim.finish(thing.encode()):

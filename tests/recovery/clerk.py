@@ -36,8 +36,12 @@ from shared.work.jobs import Jobs
 from tests.recovery.parcels import FLOW, Order
 from tests.support.checks import TERMINAL
 
-MEANT, ACCEPTED = "test:meant", "test:accepted"
+MEANT, ACCEPTED, SETTLED = "test:meant", "test:accepted", "test:settled"
 """Sets of numbers of orders."""
+SEEN = "test:seen"
+"""Up to when jobs may be forgotten that have ended (milliseconds since the epoch): all that ended
+before this have been seen by the clerk, who wants nothing more of them.
+"""
 CLOSING = "test:closing"
 """Set when no new orders shall be made."""
 OPEN = 20
@@ -90,9 +94,10 @@ class Clerk:
 
     async def work(self) -> None:
         """Make orders until it is enough; return when all of them are settled."""
-        self._open = await self._numbers(MEANT)
-        self._unsent = self._open - await self._numbers(ACCEPTED)
-        following, curious = max(self._open, default=0), self._curiosities()
+        meant = await self._numbers(MEANT)
+        self._open = meant - await self._numbers(SETTLED)
+        self._unsent = meant - await self._numbers(ACCEPTED)
+        following, curious = max(meant, default=0), self._curiosities()
         while self._open or not await self._redis.exists(CLOSING):
             while len(self._open) < OPEN and not await self._redis.exists(CLOSING):
                 following += 1
@@ -127,15 +132,19 @@ class Clerk:
         await self._redis.sadd(ACCEPTED, order.number)
 
     async def _mind(self) -> None:
-        for number in sorted(self._open - set(self._asking)):
+        seen = now_ms()
+        for number in sorted(self._open):
             order = Order(number)
             job = await self._jobs.get(order.tenant, order.job_id)
             if job is None:
                 continue
             if is_settled(order, job):
+                await self._redis.sadd(SETTLED, number)
                 self._open.discard(number)
             elif wanted := wish(order, job, was_paused=number in self._paused):
+                seen = min(seen, job.finished_at or seen)
                 self._begin(number, order, wanted)
+        await self._redis.set(SEEN, seen)
 
     def _begin(self, number: int, order: Order, query: Question) -> None:
         if number not in self._asking:

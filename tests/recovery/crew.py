@@ -44,7 +44,7 @@ from shared.work.schedules import Schedules
 from shared.work.worker import Worker
 from tests.recovery.audit import AUDIT, audit_router
 from tests.recovery.chores import do_chores
-from tests.recovery.clerk import Clerk
+from tests.recovery.clerk import SEEN, Clerk
 from tests.recovery.parcels import FLOW, PARCEL, POOLS, RECIPES, steps
 from tests.recovery.timetable import allow_repeats
 from tests.support.strikes import Board, Strikes
@@ -106,16 +106,17 @@ async def desk(**place: str) -> None:
             relay.run(),
             reap_forever(world.ledger, every=0.2),
             fire_forever(firing, every=0.3),
-            _forget(governor),
+            _forget(world.store, governor),
         ):
             await stack.enter_async_context(_beside(world, loop))
         await world.leaving.wait()
 
 
-async def _forget(governor: Governor) -> None:
+async def _forget(store: Store, governor: Governor) -> None:
     while True:
         with suppress(Unavailable):
-            await governor.forget(now_ms() - FORGET_MS)
+            seen = int(await store.commands.get(SEEN) or 0)
+            await governor.forget(min(seen, now_ms() - FORGET_MS))
         await asyncio.sleep(0.3)
 
 
@@ -127,8 +128,9 @@ async def _beside(world: World, loop: Coroutine[Any, Any, None]) -> AsyncIterato
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        while not task.done():  # as the host does: a cancellation may be lost in an outage
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.5)
         if not task.cancelled():
             task.result()
 

@@ -25,15 +25,18 @@ from tests.support.forks import Forks, forking
 from tests.support.points import all_points
 from tests.support.processes import own_redis
 from tests.support.stacks import private_names
-from tests.support.strikes import FAULTS, Board, Fault
+from tests.support.strikes import FAULTS, HARMLESS, Board, Fault
 
 POSTS = ("door", "desk", "desk", "chores", "chores", "worker", "worker", "worker")
 """The processes; whichever ends is started again."""
-STRIKE_SECONDS = 75.0
-"""How long to wait for the last fault; a third of it is usual on two busy processors."""
-END_SECONDS = 30.0
+STRIKE_SECONDS = 150.0
+"""How long to wait for the last fault; a sixth of it is usual on two processors."""
+END_SECONDS = 60.0
+"""How long all jobs may take to come to their ends; a few seconds are usual."""
 CLOSING_SECONDS = LEASE * 2
 """How long after closing time what was late may still come."""
+MORE = 3
+"""How many faults strike again, at most, between two processes that leave."""
 LEAVE_EVERY = 0.3
 """Seconds between two processes that are told to leave in good order."""
 STALL_SECONDS = 1.6
@@ -81,8 +84,10 @@ class _Run:
         self._pids = [self.forks.start(role, **self.place) for role in POSTS]
         with redis.Redis.from_url(self.place["redis"]) as eyes:
             while self._put_next(waiting) and time.monotonic() < end:
+                self._put_more([point for point, faults in waiting.items() if not faults])
                 self._disturb(eyes)
                 self._mind(time.monotonic() + LEAVE_EVERY, lambda: False)
+        self.board.clear()
 
     def finish(self, is_at_rest: Callable[[], bool]) -> None:
         """Let all jobs come to their ends, then let everybody leave."""
@@ -107,6 +112,12 @@ class _Run:
                 if faults:
                     self.board.put(point, faults[-1])
         return any(waiting.values())
+
+    def _put_more(self, done: list[str]) -> None:
+        """While faults still wait at rare points, let some strike again at those that are not."""
+        for point in self.chance.sample(done, min(MORE, len(done))):
+            if self.board.is_free(point):
+                self.board.put(point, self.chance.choice(HARMLESS))
 
     def _disturb(self, eyes: redis.Redis) -> None:
         """What also happens in a day: somebody leaves, somebody stands still for a while, and

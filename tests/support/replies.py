@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -46,15 +46,16 @@ def contradictions(replies: Iterable[Reply]) -> list[str]:
     ]
 
 
-def made_twice(replies: Iterable[Reply]) -> list[str]:
-    """What is made for a request is made once."""
-    seen: set[Reply] = set()
-    found = []
-    for reply in replies:
-        if reply.sort == "made" and reply in seen:
-            found.append(f"{reply.what} was made again for {reply.request}")
-        seen.add(reply)
-    return found
+def done_twice(replies: Iterable[Reply]) -> list[str]:
+    """What is made for a request is made once, and once it is kept as its answer: who has lost the
+    request to another does not answer it.
+    """
+    done = Counter(reply for reply in replies if reply.sort != "heard")
+    return [
+        f"{reply.what} of {reply.request} was {reply.sort} {n} times"
+        for reply, n in done.items()
+        if n > 1
+    ]
 
 
 def out_of_nothing(replies: Iterable[Reply]) -> list[str]:

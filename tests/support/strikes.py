@@ -31,10 +31,11 @@ Fault = Literal[
     "killed_before", "killed_after", "lost_reply", "timeout", "late_after_timeout", "repeated"
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+HARMLESS: tuple[Fault, ...] = ("lost_reply", "timeout", "late_after_timeout", "repeated")
 """``killed_…``: SIGKILL to oneself. ``lost_reply``: done, and the caller is told that the other
 side does not answer. ``timeout``: told so, and not done; ``late_after_timeout``: done a while
 later, when the caller has gone on. ``repeated``: done twice with the same arguments, as by a client
-that tries again or a message that is delivered again.
+that tries again or a message that is delivered again. What is ``HARMLESS`` ends no process.
 """
 
 
@@ -96,9 +97,14 @@ class Board:
         draft.rename(self._struck / f"{point}.{fault}")
         (self._taken / f"{point}.{os.getpid()}").unlink()
 
-    def is_waiting(self, point: str) -> bool:
-        """Whether a fault waits at a point."""
-        return (self._waiting / point).exists()
+    def is_free(self, point: str) -> bool:
+        """Whether no fault waits at a point, and nobody is about to let one strike there."""
+        return not (self._waiting / point).exists() and not any(self._taken.glob(f"{point}.*"))
+
+    def clear(self) -> None:
+        """Take all faults down that wait."""
+        for waiting in self._waiting.iterdir():
+            waiting.unlink(missing_ok=True)
 
     def has_struck(self, point: str, fault: Fault) -> bool:
         """Whether this fault has struck there."""

@@ -16,7 +16,7 @@ from tests.support.replies import (
     MADE,
     Reply,
     contradictions,
-    made_twice,
+    done_twice,
     out_of_nothing,
     replies_in,
 )
@@ -80,14 +80,14 @@ RIGHT = [Reply("made", REQUEST, "t"), Reply("kept", REQUEST, "t"), Reply("heard"
 
 
 def test_an_answer_that_is_heard_again_is_no_second_one() -> None:
-    for check in (contradictions, made_twice, out_of_nothing):
+    for check in (contradictions, done_twice, out_of_nothing):
         assert check([*RIGHT, RIGHT[-1]]) == []
 
 
 def test_replies_that_are_wrong_are_seen() -> None:
     assert len(contradictions([*RIGHT, Reply("heard", REQUEST, "u")])) == 1
     assert len(contradictions([*RIGHT, Reply("made", REQUEST, "u")])) == 1
-    assert len(made_twice([*RIGHT, RIGHT[0]])) == 1
+    assert len(done_twice([*RIGHT, RIGHT[0]])) == len(done_twice([*RIGHT, RIGHT[1]])) == 1
     assert len(out_of_nothing(RIGHT[1:])) == 2
 
 

@@ -164,3 +164,20 @@ def test_the_caller_sees_what_it_would_see(
     point: str, may_be_there: bool, error: type[Unavailable]
 ) -> None:
     assert isinstance(away(point, may_be_there=may_be_there), error)
+
+
+async def test_a_point_is_free_when_its_fault_has_struck_or_was_taken_down(
+    strikes: Strikes, board: Board
+) -> None:
+    assert board.is_free(POINT)
+    board.put(POINT, "timeout")
+    assert not board.is_free(POINT)
+    assert board.take(POINT)
+    assert not board.is_free(POINT)
+    board.put_back(POINT)
+    with pytest.raises(StoreUnavailable):
+        await strikes.play(POINT, Counter())
+    assert board.is_free(POINT)
+    board.put(POINT, "repeated")
+    board.clear()
+    assert board.is_free(POINT)
