@@ -36,6 +36,8 @@ WAIT_SECONDS = 1.0
 """How long one read waits for news."""
 FIRST_REST = 0.2
 LONGEST_REST = 5.0
+LINGER = 0.004
+"""Seconds before the next read when there was little: what comes meanwhile is read together."""
 LAG_EVERY = 0.5
 TELL_EVERY = 30.0
 """Seconds between two lines of one relay that say the same: that something it needs is away."""
@@ -144,6 +146,8 @@ class Relay:
         entries = await self.stream.read(after, BATCH, WAIT_SECONDS)
         for entry in entries:
             lanes.add(entry)
+        if 0 < len(entries) < BATCH:
+            await asyncio.sleep(LINGER)
         return entries[-1].position if entries else after
 
     def _tell_lag(self, lanes: _Lanes) -> None:

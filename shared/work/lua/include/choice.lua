@@ -9,15 +9,18 @@ local function claims_of(pool)
   return 'rw:jobs:claims:' .. pool
 end
 
-local function turn_of(pool, tenant)
+-- The virtual times of tenants, in their order.
+local function turns_of(pool, tenants)
   local clock = tonumber(redis.call('GET', 'rw:jobs:turn:' .. pool) or '0')
-  return math.max(clock, tonumber(redis.call('ZSCORE', 'rw:jobs:turns:' .. pool, tenant) or '0'))
+  local turns = redis.call('ZMSCORE', 'rw:jobs:turns:' .. pool, unpack(tenants))
+  for at, turn in ipairs(turns) do turns[at] = math.max(clock, tonumber(turn or '0')) end
+  return turns
 end
 
 -- A tenant was served: its next turn is later by a stride, the shorter the greater its weight. Who
--- was away is lifted to the pool's time by turn_of, so nobody saves turns up.
+-- was away is lifted to the pool's time by turns_of, so nobody saves turns up.
 local function charge(pool, tenant)
-  local turn, turns = turn_of(pool, tenant), 'rw:jobs:turns:' .. pool
+  local turn, turns = turns_of(pool, { tenant })[1], 'rw:jobs:turns:' .. pool
   local weight = tonumber(redis.call('HGET', 'rw:jobs:tenant:' .. tenant, 'weight') or '1')
   redis.call('SET', 'rw:jobs:turn:' .. pool, string.format('%.0f', turn))
   redis.call('ZADD', turns, string.format('%.0f', turn + math.floor(STRIDE / weight)), tenant)
@@ -66,6 +69,29 @@ local function level_to_serve(heads)
   return level
 end
 
+local function is_sooner(a, b)
+  if a.turn ~= b.turn then return a.turn < b.turn end
+  return is_before(a, b)
+end
+
+-- The best of those in a class that are as urgent as its head, or the one that is better still.
+local function best_in_class(pool, head, best)
+  local index = 'rw:jobs:class:' .. pool .. ':' .. head.class
+  local seen = redis.call('ZRANGE', index, 0, HEADS_SEEN - 1, 'WITHSCORES')
+  local equals, tenants = {}, {}
+  for at = 1, #seen, 2 do
+    local since = tonumber(seen[at + 1])
+    if effective(head.class, since) ~= head.level then break end
+    equals[#equals + 1] = { class = head.class, tenant = seen[at], since = since }
+    tenants[#tenants + 1] = seen[at]
+  end
+  for at, turn in ipairs(turns_of(pool, tenants)) do
+    equals[at].turn = turn
+    if not best or is_sooner(equals[at], best) then best = equals[at] end
+  end
+  return best
+end
+
 -- The line to serve next: the highest effective priority, of those the tenant whose turn is next,
 -- then the longest wait; every 20th claim that gets a job takes the longest wait of all, so that no
 -- class starves. (Looking in vain does not count: idle workers would use up the turns.)
@@ -76,19 +102,7 @@ local function best_line(pool, free, total)
   local level = level_to_serve(heads)
   local best
   for _, head in ipairs(heads) do
-    if head.fits and head.level == level then
-      local index = 'rw:jobs:class:' .. pool .. ':' .. head.class
-      local seen = redis.call('ZRANGE', index, 0, HEADS_SEEN - 1, 'WITHSCORES')
-      for at = 1, #seen, 2 do
-        local since = tonumber(seen[at + 1])
-        if effective(head.class, since) ~= level then break end
-        local one = { class = head.class, tenant = seen[at], since = since }
-        one.turn = turn_of(pool, one.tenant)
-        if not best or one.turn < best.turn or (one.turn == best.turn and is_before(one, best)) then
-          best = one
-        end
-      end
-    end
+    if head.fits and head.level == level then best = best_in_class(pool, head, best) end
   end
   return best
 end

@@ -52,11 +52,11 @@ end
 local WAS, LOST = {}, {}
 
 -- States also go to the stream of all jobs of the tenant, whose numbers have no gaps either.
-local function emit_to_tenant(key, entry)
+local function emit_to_tenant(key, change, entry)
   local stream = beside(key, 'events')
-  local seq = redis.call('HINCRBY', SEQUENCES, get(key, 'tenant'), 1)
-  redis.call('XADD', stream, 'MAXLEN', '~', TENANT_EVENTS_KEPT, '1-' .. seq, 'job', get(key, 'id'),
-    'flow', get(key, 'flow'), 'subject', get(key, 'subject'), 'entry', entry)
+  local seq = redis.call('HINCRBY', SEQUENCES, change.tenant, 1)
+  redis.call('XADD', stream, 'MAXLEN', '~', TENANT_EVENTS_KEPT, '1-' .. seq, 'job', change.job_id,
+    'flow', change.flow, 'subject', change.subject, 'entry', entry)
   redis.call('EXPIRE', stream, EVENTS_TTL)
 end
 
@@ -64,24 +64,25 @@ end
 -- list, not a stream: a stream takes 4 KB with its first entry, and most jobs have few. As arrays
 -- they need no names; shared/work/jobs.py has the order.
 local function emit(key, kind)
-  local epoch, seq = num(key, 'epoch'), redis.call('HINCRBY', key, 'seq', 1)
+  local seq = redis.call('HINCRBY', key, 'seq', 1)
+  local is = redis.call('HMGET', key, 'tenant', 'id', 'flow', 'subject', 'pool', 'epoch', 'state',
+    'step', 'progress', 'message', 'attempt', 'lost', 'error')
   local data = {
-    state = get(key, 'state'), step = get(key, 'step') or '', progress = num(key, 'progress'),
-    message = get(key, 'message') or '', attempt = num(key, 'attempt'),
-    lost = num(key, 'lost'), at = NOW,
+    state = is[7], step = is[8] or '', progress = tonumber(is[9] or '0'), message = is[10] or '',
+    attempt = tonumber(is[11] or '0'), lost = tonumber(is[12] or '0'), at = NOW,
   }
-  local failure = get(key, 'error')
-  if failure then data.error = cjson.decode(failure) end
-  local entry = cjson.encode({ epoch, seq, kind, NOW, data.state, data.step, data.progress,
+  if is[13] then data.error = cjson.decode(is[13]) end
+  local change = {
+    tenant = is[1], job_id = is[2], flow = is[3], subject = is[4], pool = is[5],
+    epoch = tonumber(is[6]), seq = seq, type = kind, data = data,
+    was = WAS[key] or data.state, is_lost = LOST[key],
+  }
+  local entry = cjson.encode({ change.epoch, seq, kind, NOW, data.state, data.step, data.progress,
     data.message, data.attempt, data.lost, data.error })
   redis.call('RPUSH', key .. ':events', entry)
   redis.call('LTRIM', key .. ':events', -EVENTS_KEPT, -1)
-  if kind ~= 'progress' then emit_to_tenant(key, entry) end
-  tell_of({
-    tenant = get(key, 'tenant'), job_id = get(key, 'id'), epoch = epoch, seq = seq, type = kind,
-    data = data, flow = get(key, 'flow'), subject = get(key, 'subject'), pool = get(key, 'pool'),
-    was = WAS[key] or data.state, is_lost = LOST[key],
-  })
+  if kind ~= 'progress' then emit_to_tenant(key, change, entry) end
+  tell_of(change)
   WAS[key], LOST[key] = nil, nil
 end
 
