@@ -39,8 +39,8 @@ from tests.support.checks import TERMINAL
 MEANT, ACCEPTED, SETTLED = "test:meant", "test:accepted", "test:settled"
 """Sets of numbers of orders."""
 SEEN = "test:seen"
-"""Up to when jobs may be forgotten that have ended (milliseconds since the epoch): all that ended
-before this have been seen by the clerk, who wants nothing more of them.
+"""Up to when jobs may be forgotten that have ended (milliseconds since the epoch): the clerk has
+seen all that ended by then, and wants nothing more of them.
 """
 CLOSING = "test:closing"
 """Set when no new orders shall be made."""
@@ -142,7 +142,7 @@ class Clerk:
                 await self._redis.sadd(SETTLED, number)
                 self._open.discard(number)
             elif wanted := wish(order, job, was_paused=number in self._paused):
-                seen = min(seen, job.finished_at or seen)
+                seen = min(seen, job.finished_at - 1 if job.finished_at else seen)
                 self._begin(number, order, wanted)
         await self._redis.set(SEEN, seen)
 

@@ -20,7 +20,7 @@ from tests.recovery.parcels import FLOW, TENANTS
 
 _EVERY: dict[Overlap, int] = {"skip": 1, "allow": 3}
 """Seconds between two times of a schedule that makes jobs: some come too soon, and are skipped."""
-_LATEST_MS = 40_000
+_LATEST_MS = 120_000
 """How long after its time a schedule has surely been looked at, whatever was killed meanwhile."""
 _FAR = 3600
 
