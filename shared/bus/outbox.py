@@ -98,6 +98,9 @@ class Relay:
                 await self._feed(_Lanes(self, group))
         except* Unavailable as lost:
             self.held(", ".join(str(error) for error in lost.exceptions))
+        # Before Python 3.13 a group whose task fails forgets a cancellation that comes just then.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError
 
     def held(self, reason: str) -> None:
         """Say that entries wait; not for each of them, and not all the time."""
