@@ -7,7 +7,6 @@ Whether one process hosts one service or all of them, it is this code.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import re
@@ -18,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping, 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -135,9 +133,7 @@ def main(*services: Service) -> NoReturn:
     """Host the services until a signal comes. The process ends with 0, with 1 when it failed, or
     with 2 when a setting is not valid.
     """
-    loops = importlib.import_module("uvloop").new_event_loop if find_spec("uvloop") else None
-    with asyncio.Runner(loop_factory=loops) as runner:
-        sys.exit(runner.run(host(services, os.environ)))
+    sys.exit(asyncio.run(host(services, os.environ)))
 
 
 async def host(services: Sequence[Service], environ: MutableMapping[str, str]) -> int:
