@@ -62,6 +62,17 @@ def test_the_wait_doubles_up_to_the_cap() -> None:
     assert waits[-1] == POLICY.cap
 
 
+def test_five_attempts_are_made_within_75_seconds_and_no_sixth() -> None:
+    now, begun = 0.0, [0.0]
+    while (wait := verdict(failed(), len(begun), POLICY)[1]) is not None:
+        now += wait
+        begun.append(now)
+    assert len(begun) == 5
+    assert 37.5 <= now <= 75.0
+    waits = [later - sooner for sooner, later in pairwise(begun)]
+    assert all(2.5 * 2**n <= wait <= 5 * 2**n for n, wait in enumerate(waits))
+
+
 @given(st.integers(1, 100), st.floats(0, 1))
 def test_chance_shortens_a_wait_by_half_at_most(attempt: int, chance: float) -> None:
     whole = POLICY.delay(attempt, chance=lambda: 1.0)

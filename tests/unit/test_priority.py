@@ -49,6 +49,11 @@ def test_each_whole_hour_of_waiting_counts_one_up_to_twenty(
     assert priority(base, waited, Boost()) == expected
 
 
+def test_in_a_week_of_waiting_priority_rises_for_twenty_hours_and_then_stays() -> None:
+    hours = [priority(50, hour * HOUR, Boost()) for hour in range(7 * 24)]
+    assert hours == [*range(50, 70), *[70] * (7 * 24 - 20)]
+
+
 def test_tiers_are_twenty_apart_so_that_the_longest_wait_reaches_the_next_one() -> None:
     assert SHARES["free"].base + Boost().cap == SHARES["premium"].base
     assert SHARES["premium"].base + Boost().cap == SHARES["enterprise"].base
