@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from services.jobs.admission import admission, give_back
@@ -47,6 +48,8 @@ from shared.work.ledger import Ledger, NewJob
 from shared.work.priority import Boost
 
 _HIGHEST_BASE = 90
+TIER_SECONDS = 5.0
+_MOST_TIERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class JobHandlers:
     records: Records
     blobs: Blobs
     shares: Shares = field(default_factory=lambda: SHARES)
+    _tiers: dict[TenantId, tuple[float, Tier]] = field(default_factory=dict)
 
     def router(self) -> Router:
         """The service's table of contents."""
@@ -193,8 +197,16 @@ class JobHandlers:
         )
 
     async def _tier(self, tenant: TenantId) -> Tier:
+        """The tenant's tier, looked up at most every :data:`TIER_SECONDS`."""
+        until, tier = self._tiers.get(tenant, (0.0, "free"))
+        if time.monotonic() < until:
+            return tier
         record = await self.records.get(Tenant, tenant_key(tenant))
-        return record.tier if record else "free"
+        tier = record.tier if record else "free"
+        if len(self._tiers) >= _MOST_TIERS:
+            self._tiers.clear()
+        self._tiers[tenant] = time.monotonic() + TIER_SECONDS, tier
+        return tier
 
     async def _job(self, tenant: TenantId, job_id: str) -> Job:
         job = await self.jobs.get(tenant, job_id)

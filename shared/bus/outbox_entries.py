@@ -68,9 +68,16 @@ class _Fields(msgspec.Struct, frozen=True):
 
 def lane_of(entry: Entry) -> str:
     """Which entries it must not overtake."""
-    if "merge" in entry.fields:
-        return f"merged {entry.fields.get('kind', '')}"
+    if _merges(entry):
+        return f"{entry.fields.get('kind')} {entry.fields.get('to', '')}"
     return entry.fields.get("key") or entry.position
+
+
+def _merges(entry: Entry) -> bool:
+    """Whether it goes with others of its kind. One ring stands for many: whoever it wakes and who
+    finds work passes it on.
+    """
+    return "merge" in entry.fields or entry.fields.get("sort") == "ring"
 
 
 def together(waiting: Iterable[Entry]) -> list[Entry]:
@@ -79,7 +86,7 @@ def together(waiting: Iterable[Entry]) -> list[Entry]:
     size = 0
     for entry in waiting:
         size += len(entry.fields.get("body", ""))
-        if entries and ("merge" not in entry.fields or size > MERGED_BYTES):
+        if entries and (not _merges(entry) or size > MERGED_BYTES):
             break
         entries.append(entry)
     return entries

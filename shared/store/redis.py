@@ -10,10 +10,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.asyncio as aioredis
 from redis.asyncio.client import Pipeline
@@ -32,6 +32,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.errors import ReelwayError, Unavailable
 from shared.settings import redact
+from shared.store.together import Call, Together
 from shared.telemetry.names import Action
 
 OLDEST = (6, 2)
@@ -104,19 +105,42 @@ class _Client(aioredis.Redis):
     observe: Observe | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        send: Callable[..., Awaitable[Any]] = super().execute_command
         started, answered = time.monotonic(), False
         try:
             with store_errors(), _cancellable():
-                reply = await send(*args, **options)
+                reply = await self.send(args, options)
             answered = True
         finally:
             if self.observe is not None and not str(args[0]).startswith("EVAL"):
                 self.observe(str(args[0]).lower(), time.monotonic() - started, answered)
         return reply
 
+    async def send(self, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """One command and its answer."""
+        send: Callable[..., Awaitable[Any]] = super().execute_command
+        return await send(*args, **options)
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _SharingClient(_Client):
+    """A client whose commands travel together. None of them may wait in the server."""
+
+    together: Together
+
+    async def send(self, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        return await self.together.call(args, options)
+
+    async def send_lot(self, lot: Sequence[Call]) -> Sequence[Any]:
+        """Commands in one write; answers in their order."""
+        pipeline = self.pipeline(transaction=False)
+        for call in lot:
+            pipeline.execute_command(*call.args, **call.options)
+        return await pipeline.execute(raise_on_error=False)
+
+
+ClientT = TypeVar("ClientT", bound=_Client)
 
 
 @dataclass(frozen=True)
@@ -149,19 +173,21 @@ async def open_redis(url: str, *, observe: Observe | None = None) -> AsyncIterat
     Raises :class:`StoreUnavailable` when it cannot be reached, :class:`StoreUnfit` when it is too
     old or the URL is none; logs a warning when it may forget what it has acknowledged.
     """
-    commands = _client(url, socket_timeout=_ANSWER_SECONDS)
-    blocking = _client(url, socket_timeout=None)
+    commands = _client(_SharingClient, url, socket_timeout=_ANSWER_SECONDS)
+    commands.together = Together(commands.send_lot)
+    blocking = _client(_Client, url, socket_timeout=None)
     commands.observe = observe
     try:
         await _check_version(commands, url)
         await _check_durability(commands, url)
         yield Store(url, commands, blocking, observe)
     finally:
+        await commands.together.landed()
         await blocking.aclose()
         await commands.aclose()
 
 
-def _client(url: str, *, socket_timeout: float | None) -> _Client:
+def _client(kind: type[ClientT], url: str, *, socket_timeout: float | None) -> ClientT:
     try:
         parsed = parse_url(url)
     except ValueError as error:
@@ -179,7 +205,7 @@ def _client(url: str, *, socket_timeout: float | None) -> _Client:
         protocol=2,  # scripts answer in these shapes whatever the connection speaks
         **options,
     )
-    client = _Client(connection_pool=pool)
+    client = kind(connection_pool=pool)
     client.auto_close_connection_pool = True
     return client
 

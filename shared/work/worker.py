@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 
 from shared.blobs.store import Blobs
-from shared.bus.envelope import decode
+from shared.bus.envelope import Envelope, decode
 from shared.bus.transport import Queue, Transport
+from shared.clock import now_ms
 from shared.contracts.base import kind_of
-from shared.contracts.jobs import JobControl
+from shared.contracts.jobs import JobControl, Ring
 from shared.errors import Unavailable, Undecodable
 from shared.ids import new_id
 from shared.work.attempt import Attempt
@@ -32,6 +33,7 @@ from shared.work.resources import Capacity
 from shared.work.reuse import Reuse
 
 _log = logging.getLogger(__name__)
+_RING_SECONDS = 2.0
 
 
 class Worker:
@@ -71,6 +73,7 @@ class Worker:
         self._bell = asyncio.Event()
         self._leaving = asyncio.Event()
         self._attempts: set[Attempt] = set()
+        self._ringing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self, grace: float = 20.0) -> AsyncIterator[None]:
@@ -88,7 +91,7 @@ class Worker:
             finally:
                 self._leave()
                 await asyncio.wait(loops, timeout=grace)
-                for task in (*loops, *ears):
+                for task in (*loops, *ears, *self._ringing):
                     task.cancel()
 
     def _leave(self) -> None:
@@ -98,7 +101,7 @@ class Worker:
             attempt.leave()
 
     async def _slot(self) -> None:
-        request = new_id()
+        request, was_idle = new_id(), False
         while not self._leaving.is_set():
             self._bell.clear()
             async with AsyncExitStack() as taken:
@@ -110,9 +113,12 @@ class Worker:
                 request = new_id()
                 if claim is not None:
                     self._bell.set()  # one ring may stand for several jobs: let others look too
+                    self._pass_on(was_idle=was_idle)
+                    was_idle = False
                     await self._attempt(claim, asked_at)
                     continue
             await self._wait()
+            was_idle = True
 
     async def _claim(self, request: str, taken: AsyncExitStack) -> tuple[float, Claim | None]:
         """Ask for a job that fits, one slot at a time: what one is given, the next has not free.
@@ -146,6 +152,31 @@ class Worker:
                 await attempt.run()
         finally:
             self._attempts.remove(attempt)
+
+    def _pass_on(self, *, was_idle: bool) -> None:
+        """When a ring has given the last free slot something to do, wake another worker. Who goes
+        from job to job has been woken by nobody, and looks again by itself.
+        """
+        if was_idle and len(self._attempts) + 1 >= self._slots:
+            ringing = asyncio.create_task(self._ring())
+            self._ringing.add(ringing)
+            ringing.add_done_callback(self._ringing.discard)
+
+    async def _ring(self) -> None:
+        body = msgspec.json.encode(Ring(pool=self._pool))
+        ring = Envelope(
+            id=(ring_id := new_id()),
+            kind=kind_of(Ring),
+            tenant="",
+            sort="ring",
+            correlation=ring_id,
+            sent_at=now_ms(),
+            to=self._pool,
+            body=msgspec.Raw(body),
+        )
+        with suppress(Unavailable, TimeoutError):  # they look by themselves, every few seconds
+            async with asyncio.timeout(_RING_SECONDS):
+                await self._transport.publish(ring)
 
     async def _wait(self) -> None:
         """Until the bell rings, or it is time to look anyway."""

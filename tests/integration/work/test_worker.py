@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,21 @@ async def test_one_ring_is_enough_for_all_jobs_that_wait(shop: Shop) -> None:
             await shop.bench.submit("media")
             await soon(lambda: step.started == 3)
         step.let_go.set()
+
+
+async def test_a_ring_that_stands_for_many_wakes_one_worker_after_the_other(shop: Shop) -> None:
+    step = Slow()
+    async with AsyncExitStack() as crew:
+        for number in range(5):
+            worker = shop.worker(step, name=f"w{number}", look_every=NEVER)
+            await crew.enter_async_context(worker.running())
+        await asyncio.sleep(0.1)
+        for _ in range(5):
+            await shop.bench.submit("media")
+        async with shop.relaying():
+            await soon(lambda: step.started == 5)
+        step.let_go.set()
+        await soon(lambda: len(shop.ended) == 5)
 
 
 async def test_without_rings_a_worker_finds_its_work(shop: Shop) -> None:
