@@ -19,7 +19,7 @@ from tests.support.stack import Stack, embedded
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    with embedded(tmp_path, REELWAY_JOBS_CHILD_SILENCE_SECONDS="5") as made:
+    with embedded(tmp_path, REELWAY_JOBS_CHILD_SILENCE_SECONDS="8") as made:
         yield made
 
 
