@@ -70,7 +70,7 @@ $(RIVALS): requirements-bench.lock
 	@touch $@
 
 test-unit: $(READY) ## only what needs no server, in seconds
-	@$(PY) -m pytest tests/unit $(ARGS)
+	@$(PY) -m pytest tests/unit $(ASIDE) $(ARGS)
 
 hooks: $(READY) ## have git run the quick checks before each commit
 	@$(PY) -m pre_commit install

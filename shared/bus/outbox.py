@@ -156,7 +156,7 @@ class Relay:
     def _tell_lag(self, lanes: _Lanes) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._lag_at:
-            self._lag_at = now + LAG_EVERY
+            self._lag_at = now + LAG_EVERY if lanes.loaded else now
             self.lagging(lanes.lag(self.clock()))
 
 
