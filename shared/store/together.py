@@ -29,12 +29,15 @@ class Call(NamedTuple):
 
 
 Send = Callable[[Sequence[Call]], Awaitable[Sequence[Any]]]
-"""Carries a lot out; answers in order, what failed by its exception. Raises ``Unavailable``."""
+"""Carries a lot out; answers in order, what failed by its exception. Raises ``Unavailable``, which
+all of the lot get."""
 
 
 @dataclass(eq=False)
 class Together:
-    """Collects commands into lots. One that is cancelled may have been carried out."""
+    """Collects commands into lots. One that is cancelled may have been carried out; one that was
+    given up on its way gets ``ConnectionError``, which the client turns into its own.
+    """
 
     send: Send
     _waiting: list[Call] = field(default_factory=list)
@@ -75,7 +78,7 @@ class Together:
                 _give(call, type(away)(away.detail))
         finally:
             for call in lot:
-                _give(call, Unavailable("the connection to the store was given up"))
+                _give(call, ConnectionError("the command was given up on its way"))
 
 
 def _give(call: Call, answer: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Unavailable
 from shared.store.redis import StoreUnavailable
 from shared.store.together import FLIGHTS, MOST, Call, Together
 
@@ -86,5 +85,5 @@ async def test_nobody_waits_for_a_lot_that_was_given_up() -> None:
     await asyncio.sleep(0.01)
     for flight in together._flights:
         flight.cancel()
-    with pytest.raises(Unavailable):
+    with pytest.raises(ConnectionError):
         await waiting
