@@ -369,13 +369,15 @@ async def test_entries_that_merge_go_out_together_in_order(store: Store, service
     assert sorted(each.id for each in told) == sorted(transport.ids)
 
 
-async def test_what_merges_is_never_too_large_for_an_envelope(store: Store, service: str) -> None:
+async def test_of_what_merges_as_much_goes_out_together_as_an_envelope_takes(
+    store: Store, service: str
+) -> None:
     transport, outbox = Recorder(), RedisOutbox(store, service)
-    for number in range(10):
-        await say(store, service, id=f"m{number}", merge="all", body=f'{{"x":"{"x" * 20_000}"}}')
+    for number in range(30):
+        await say(store, service, id=f"m{number}", merge="all", body=f'{{"x":"{"x" * 3000}"}}')
     async with relaying(Relay(transport, outbox, service)):
         await until_empty(outbox)
-    assert len(transport.published) == 10
+    assert 3 <= len(transport.published) < 10
     assert not await outbox.bad()
 
 

@@ -46,6 +46,19 @@ async def test_what_comes_up_meanwhile_goes_with_the_next_lot() -> None:
     await together.landed()
 
 
+async def test_only_so_many_lots_are_under_way() -> None:
+    carrier = Carrier()
+    together = Together(carrier.send)
+    tasks: list[asyncio.Task[Any]] = []
+    for number in range(10):
+        tasks += asked(together, number)
+        await asyncio.sleep(0.01)
+    assert carrier.lots == [1] * FLIGHTS
+    carrier.gate.set()
+    assert await asyncio.gather(*tasks) == list(range(10))
+    assert carrier.lots[FLIGHTS] == 10 - FLIGHTS
+
+
 async def test_one_that_fails_is_the_only_one() -> None:
     carrier = Carrier()
     carrier.gate.set()

@@ -278,3 +278,29 @@ async def test_checkpoints_belong_to_one_step(bench: Bench) -> None:
     stored = await bench.store.commands.hkeys(claim.key)
     assert b"checkpoint" not in stored
     assert b"checkpoint_before" not in stored
+
+
+async def test_the_last_500_events_are_kept_and_read_from_any_place(bench: Bench) -> None:
+    new = await bench.submit("media")
+    claim = await bench.claim()
+    for number in range(520):
+        await bench.ledger.progress(claim, number / 1000, "")
+    last = (await bench.job(new)).seq
+    assert [event.seq for event in await bench.events(new)] == list(range(last - 499, last + 1))
+    for seen in (last - 3, last - 499, last - 510):
+        found = await bench.jobs.events(ACME, new.id, (1, seen), limit=2)
+        first = max(seen, last - 500) + 1
+        assert [event.seq for event in found] == [first, first + 1]
+    assert await bench.jobs.events(ACME, new.id, (1, last)) == []
+    assert await bench.jobs.events(ACME, new.id, (7, 999)) == []
+
+
+async def test_jobs_that_wait_share_the_text_of_their_steps(bench: Bench) -> None:
+    one, other = [await bench.submit("media", "drive") for _ in range(2)]
+    hashes = [await bench.store.commands.hgetall(f"rw:t:acme:job:{new.id}") for new in (one, other)]
+    assert all(b"steps" not in fields for fields in hashes)
+    assert hashes[0][b"plan"] == hashes[1][b"plan"]
+    claim = await bench.claim()
+    begun, waits = [await bench.job(new) for new in (one, other)]
+    assert (claim.job.id, begun.steps[0].state) == (one.id, "running")
+    assert [step.state for step in waits.steps] == ["waiting", "waiting"]
