@@ -6,8 +6,15 @@ READY := .venv/.ready
 # Most tests wait for servers: more of them than processors run side by side. Those that kill
 # processes and look at the time run alone.
 ASIDE := --numprocesses 3 --dist worksteal
-# pytest ends with 5 when it has found no test, as when ARGS chooses one of the other kind.
-OR_NONE := || [ $$? = 5 ]
+# Servers, processes and decoders run for real, and a machine may stall: what failed is run once
+# more, by itself, each test named. What fails twice has failed. pytest ends with 1 when tests
+# failed, and with 5 when it found none, as when ARGS chooses one of the other kind.
+define tests
+	@$(PY) -m pytest -m "$(1)" --cache-clear $(2) $(ARGS) || case $$? in 5) ;; \
+	  1) printf '\n%s\n' "These failed once, see above. Once more, one by one; report those that pass now:"; \
+	     $(PY) -m pytest -m "$(1)" -v --last-failed --last-failed-no-failures none --maxfail 1 ;; \
+	  *) exit 1 ;; esac
+endef
 RIVALS := .venv-bench/.ready
 
 # A folder that was moved or copied has a .venv that belongs elsewhere: have it made anew.
@@ -44,8 +51,8 @@ check: $(READY) ## ruff, mypy strict, generated files up to date
 	@$(PY) -m pytest -q -r f tests/contract/test_generated.py
 
 test: $(READY) ## every test: unit, contract, integration, end to end, recovery, security
-	@$(PY) -m pytest -m "not load and not recovery" $(ASIDE) $(ARGS) $(OR_NONE)
-	@$(PY) -m pytest -m recovery $(ARGS) $(OR_NONE)
+	$(call tests,not load and not recovery,$(ASIDE))
+	$(call tests,recovery)
 
 test-load: $(READY) ## memory and speed under load, minutes
 	@$(PY) -m pytest tests/load -s $(ARGS)
