@@ -9,6 +9,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that stalls is no finding: what an example may take is a matter of the test's timeout.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 FOLDERS = ("unit", "contract", "integration", "e2e", "recovery", "security", "load")
 

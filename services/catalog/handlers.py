@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -51,20 +50,24 @@ class CatalogHandlers:
 
     async def add_video(self, message: FileStored, context: Context) -> None:
         """A file is in its place: from now on there is a video."""
-        await self.videos.add(new_video(message, self.clock()), change_of(context))
+        await self.videos.add(new_video(message, self.clock()), lambda: change_of(context))
 
     async def drop_refused(self, message: JobFinished, context: Context) -> None:
-        """What turned out to be no video is refused as a whole: the failed job is its receipt."""
+        """What turned out to be no video is refused as a whole: the failed job is its receipt. That
+        its file was stored may be told later than that its job has ended.
+        """
         if message.flow != "process_video" or message.error_class != "bad_input":
             return
 
         def never_passed(video: Video) -> bool:
             return video.process_job == message.job_id and video.media is None
 
-        with suppress(NotFound):
+        try:
             await self.videos.remove(
                 context.tenant, message.subject, lambda: change_of(context), never_passed
             )
+        except NotFound:
+            await self.videos.refuse(message.subject, change_of(context))
 
     async def delete_video(self, message: DeleteVideo, context: Context) -> VideoStatus:
         """Remove a video for good."""

@@ -123,7 +123,7 @@ class CatalogSteps:
             },
             FileStored,
         )
-        await self.videos.add(new_video(stored, self.clock()), context.change())
+        await self.videos.add(new_video(stored, self.clock()), context.change)
 
     async def _proposed(self, context: StepContext) -> Layout:
         tenant = await self.records.get(Tenant, tenant_key(context.tenant))

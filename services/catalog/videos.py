@@ -46,18 +46,27 @@ class Videos:
             raise NotFound("there is no such video")
         return video
 
-    async def add(self, video: Video, change: Change) -> None:
-        """Write a new video, unless it is there or was deleted meanwhile."""
+    async def add(self, video: Video, new_change: Callable[[], Change]) -> None:
+        """Write a new video, unless it is there or was deleted meanwhile; then its bytes go too, as
+        whoever deleted it may not have known of them.
+        """
+        change = new_change()
         tenant = tenant_id(change.tenant)
-        key = video_key(tenant, video.id)
-        change.absent(key).absent(deleted_key(tenant, video.id))
+        key, deleted = video_key(tenant, video.id), deleted_key(tenant, video.id)
+        change.absent(key).absent(deleted)
         change.put(key, video).index(videos_index(tenant), video.id)
         try:
             await self.records.commit(change)
         except StaleFence:
             raise
         except Conflict:
-            return
+            if await self.records.exists(deleted):
+                await self.records.commit(_without_file(new_change(), video))
+
+    async def refuse(self, video_id: str, change: Change) -> None:
+        """A video that nobody has told of shall not be there: see :meth:`add`."""
+        change.mark(deleted_key(tenant_id(change.tenant), video_id), TOMBSTONE_SECONDS)
+        await self.records.commit(change)
 
     async def update(
         self,
@@ -101,7 +110,6 @@ class Videos:
         await _retried(remove_it)
 
     async def _remove(self, tenant: TenantId, video: Video, change: Change) -> None:
-        jobs = tuple(job for job in (video.process_job, video.caption_job) if job)
         change.delete(
             video_key(tenant, video.id),
             layout_key(tenant, video.id),
@@ -110,14 +118,23 @@ class Videos:
         ).unindex(videos_index(tenant), video.id)
         change.mark(deleted_key(tenant, video.id), TOMBSTONE_SECONDS)
         captions_changed(change, video.id)
-        for job_id in jobs:
+        for job_id in _jobs_of(video):
             stop = StopJob(job_id=job_id, reason="the video was deleted")
             change.say(stop, message_id=derived_id("stop", job_id), key=video.id)
-        gone = DeleteFile(video_id=video.id, file_id=video.file_id, job_ids=jobs)
-        change.say(gone, message_id=derived_id("delete", video.id), key=video.id)
+        _without_file(change, video)
         event = VideoDeleted(video_id=video.id)
         change.say(event, message_id=derived_id("deleted", video.id), key=video.id)
         await self.records.commit(change)
+
+
+def _jobs_of(video: Video) -> tuple[str, ...]:
+    return tuple(job for job in (video.process_job, video.caption_job) if job)
+
+
+def _without_file(change: Change, video: Video) -> Change:
+    """Have drive let go of the bytes. It may be told so again."""
+    gone = DeleteFile(video_id=video.id, file_id=video.file_id, job_ids=_jobs_of(video))
+    return change.say(gone, message_id=derived_id("delete", video.id), key=video.id)
 
 
 async def _retried(act: Callable[[], Awaitable[T]]) -> T:

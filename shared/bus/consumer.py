@@ -288,4 +288,7 @@ def _log_failure(envelope: Envelope, error: Exception) -> None:
     if isinstance(error, ReelwayError):
         return
     extra = {"action": "handler_failed", "kind": envelope.kind, "attempt": envelope.attempt}
+    if isinstance(error, TimeoutError) and 0 < envelope.deadline <= now_ms():
+        log.warning("%s took longer than its asker waits", envelope.kind, extra=extra)
+        return
     log.error("%s failed", envelope.kind, exc_info=error, extra=extra)

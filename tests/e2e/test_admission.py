@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.client import client_of
+from tests.support.client import Client, Reply, client_of
 from tests.support.servers import redis_database
-from tests.support.stack import ADMIN_KEY, Stack, apart, embedded
+from tests.support.stack import ADMIN_KEY, PATIENT, Stack, apart, embedded
 from tests.support.stacks import private_names
 
 CAP = {"REELWAY_JOBS_QUEUED_ENTERPRISE": "2"}  # the tier of the tenant of the first start
@@ -21,7 +21,7 @@ CAP = {"REELWAY_JOBS_QUEUED_ENTERPRISE": "2"}  # the tier of the tenant of the f
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Stack]:
     """A Reelway that lets two jobs of a tenant wait."""
-    with embedded(tmp_path, **CAP) as stack:
+    with embedded(tmp_path, **PATIENT, **CAP) as stack:
         yield stack
 
 
@@ -46,10 +46,10 @@ async def test_uploads_beyond_the_cap_are_told_when_to_come_again(small: Stack) 
     ):
         await operator.tell("PATCH", "/v1/admin/pools/drive", {"paused": True})
         jobs = [(await client.upload(b"no video"))["job"]["id"] for _ in range(2)]
-        reply = await client.call("POST", "/v1/videos", data=b"no video")
-        assert (reply.status, reply.json()["code"]) == (429, "queue_full")
+        reply = await _refused(client)
+        assert reply.json()["code"] == "queue_full"
         assert 1 <= int(reply.headers["Retry-After"]) <= 3600
-        assert "2 jobs of this tenant wait" in reply.json()["detail"]
+        assert "jobs of this tenant wait" in reply.json()["detail"]
         assert reply.json()["hint"]
         unread = await _refused_unread(small)
         assert unread.startswith("HTTP/1.1 429 ")
@@ -72,7 +72,18 @@ async def test_an_upload_that_breaks_off_gives_its_place_back(small: Stack) -> N
             assert (reply.status, reply.json()["code"]) == (400, "empty_file")
         for _ in range(2):
             await client.upload(b"no video")
-        assert (await client.call("POST", "/v1/videos", data=b"no video")).status == 429
+        await _refused(client)
+
+
+async def _refused(client: Client, **options: Any) -> Reply:
+    """An upload that is refused for the line: one about which nobody could be asked in time, as
+    when the machine stalls, is taken.
+    """
+    for _ in range(5):
+        reply = await client.call("POST", "/v1/videos", **{"data": b"no video"} | options)
+        if reply.status == 429:
+            return reply
+    raise AssertionError(reply)
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -89,7 +100,7 @@ async def test_a_refused_upload_may_come_again_with_its_key(small: Stack) -> Non
         await operator.tell("PATCH", "/v1/admin/pools/drive", {"paused": True})
         jobs = [(await client.upload(b"no video"))["job"]["id"] for _ in range(2)]
         keyed: dict[str, Any] = {"data": b"no video", "headers": {"Idempotency-Key": "once"}}
-        assert (await client.call("POST", "/v1/videos", **keyed)).status == 429
+        await _refused(client, **keyed)
         await operator.tell("PATCH", "/v1/admin/pools/drive", {"paused": False})
         for job in jobs:
             await client.job_end(job)
@@ -100,11 +111,14 @@ async def test_a_refused_upload_may_come_again_with_its_key(small: Stack) -> Non
 
 
 async def test_while_the_jobs_service_is_away_uploads_are_taken(tmp_path: Path) -> None:
-    with redis_database() as store, apart(tmp_path, private_names(), store) as stack:
+    with redis_database() as store, apart(tmp_path, private_names(), store, **PATIENT) as stack:
         async with client_of(stack.url, stack.key) as client:
             stack.member("jobs").kill()
             job = (await client.upload(b"no video"))["job"]["id"]
-            assert any("taken without asking" in line for line in stack.member("gateway").log)
+            log = stack.member("gateway").log
+            await client.until(
+                "/livez", lambda _: any("taken without asking" in line for line in list(log))
+            )
             waits = await client.tell("GET", f"/v1/jobs/{job}/timeline", status=409)
             assert waits["code"] == "not_in_line"
             stack.member("jobs").start()

@@ -20,7 +20,7 @@ from shared.work.ledger import Ledger
 from shared.work.priority import Boost, Head, Turns, choose
 from tests.support import media
 from tests.support.client import Client, client_of
-from tests.support.stack import Stack, embedded
+from tests.support.stack import PATIENT, Stack, embedded
 
 HOUR = 3_600_000
 POOL = "drive"
@@ -89,7 +89,7 @@ def still(tmp_path: Path) -> Path:
 async def test_ten_flows_of_mixed_tiers_are_served_in_the_order_of_the_law(
     tmp_path: Path, still: Path
 ) -> None:
-    with embedded(tmp_path) as stack:
+    with embedded(tmp_path, **PATIENT) as stack:
         keys = {name: stack.new_tenant(name, tier=tier) for name, tier in TIERS.items()}
         async with AsyncExitStack() as opened:
             store = await opened.enter_async_context(open_redis(stack.store_url))
@@ -165,7 +165,7 @@ async def _claims(jobs: Jobs, name: str, job_id: str) -> list[Claimed]:
 
 
 async def test_a_person_sees_and_changes_the_order(tmp_path: Path, still: Path) -> None:
-    with embedded(tmp_path) as stack:
+    with embedded(tmp_path, **PATIENT) as stack:
         async with AsyncExitStack() as opened:
             store = await opened.enter_async_context(open_redis(stack.store_url))
             client = await opened.enter_async_context(client_of(stack.url, stack.key))

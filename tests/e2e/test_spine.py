@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -18,11 +19,12 @@ PROCESS = ["store", "probe", "poster", "frames", "read_frames", "layout", "descr
 
 
 async def test_a_video_goes_all_the_way(client: Client, demo_clip: Path) -> None:
+    content = fresh(demo_clip)
     reply = await client.call(
         "POST",
         "/v1/videos",
         params={"name": "harbour.mp4"},
-        data=io.BytesIO(demo_clip.read_bytes()),
+        data=io.BytesIO(content),
     )
     assert reply.status == 202
     uploaded = reply.json()
@@ -31,7 +33,7 @@ async def test_a_video_goes_all_the_way(client: Client, demo_clip: Path) -> None
     await _every_step_is_seen(client, uploaded["job"]["id"])
     video = await client.captioned(uploaded["video"]["id"])
     assert video["stages"] == {"process": "done", "layout": "done", "captions": "done"}
-    assert video["sha256"] == hashlib.sha256(demo_clip.read_bytes()).hexdigest()
+    assert video["sha256"] == hashlib.sha256(content).hexdigest()
     assert (video["media"]["width"], video["media"]["height"]) == (640, 360)
     assert video["captions"] == len(DEMO)
     await _captions_are_right(client, video["id"])
@@ -41,12 +43,10 @@ async def test_a_video_goes_all_the_way(client: Client, demo_clip: Path) -> None
 
 
 async def _every_step_is_seen(client: Client, job_id: str) -> None:
-    events = [event async for event in client.events(job_id)]
-    assert events[0].event == "snapshot"
+    events = [event async for event in client.events(job_id, "1-0")]
     assert events[-1].event == "end"
     steps = list(dict.fromkeys(event.data["step"] for event in events if event.data["step"]))
-    assert steps == PROCESS[-len(steps) :]
-    assert {"frames", "read_frames", "layout", "describe"} <= set(steps)
+    assert steps == PROCESS
 
 
 async def _captions_are_right(client: Client, video_id: str) -> None:
@@ -150,15 +150,8 @@ async def _until_gone(stack: Stack, client: Client, *names: str) -> None:
 
 
 async def test_a_running_job_is_cancelled_and_retried(client: Client, demo_clip: Path) -> None:
-    uploaded = await client.upload(fresh(demo_clip))
+    uploaded = await _cancelled(client, demo_clip)
     job_id = uploaded["job"]["id"]
-    async for event in client.events(job_id):
-        if event.data["step"] == "frames":
-            break
-    reply = await client.call("POST", f"/v1/jobs/{job_id}/cancel")
-    assert reply.status == 202
-    job = await client.job_end(job_id)
-    assert job["state"] == "cancelled"
     again = await client.call("POST", f"/v1/jobs/{job_id}/cancel")
     assert (again.status, again.json()["code"]) == (409, "conflict")
     video = await client.get(f"/v1/videos/{uploaded['video']['id']}")
@@ -169,6 +162,20 @@ async def test_a_running_job_is_cancelled_and_retried(client: Client, demo_clip:
     assert (await client.job_end(job_id))["state"] == "succeeded"
     video = await client.captioned(uploaded["video"]["id"])
     assert video["captions"] == len(DEMO)
+
+
+async def _cancelled(client: Client, clip: Path) -> Any:
+    """An upload whose job was cancelled while it ran; on a slow machine it may end before that."""
+    for _ in range(5):
+        uploaded = await client.upload(fresh(clip))
+        job_id = uploaded["job"]["id"]
+        async for event in client.events(job_id):
+            if event.data["step"] == "frames":
+                break
+        reply = await client.call("POST", f"/v1/jobs/{job_id}/cancel")
+        if reply.status == 202 and (await client.job_end(job_id))["state"] == "cancelled":
+            return uploaded
+    raise AssertionError(reply)
 
 
 async def test_lists_are_paged(client: Client, demo_clip: Path) -> None:

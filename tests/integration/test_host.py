@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -135,7 +134,7 @@ def test_stopping_that_takes_too_long_is_cut_short(tmp_path: Path) -> None:
         started = time.monotonic()
         code, said, errors = running.end()
     assert code == 1
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # it would leave in an hour
     assert said[-1] == "left catalog"
     assert "cutting it short" in errors
 
@@ -149,7 +148,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         started = time.monotonic()
         code, said, _ = running.end()
     assert code == 1
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20  # of the 30 that it may take
     assert said[-1] == "left catalog"
 
 
@@ -168,7 +167,7 @@ def test_children_of_a_service_inherit_no_settings(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=90,
     )
     assert "up gateway" in ended.stdout
     assert "REELWAY" not in ended.stdout
@@ -252,12 +251,18 @@ async def test_a_server_that_comes_later_is_waited_for(
 ) -> None:
     url = f"unix://{tmp_path}/redis.sock"
     environ = {"REELWAY_STORE_URL": url, "REELWAY_DATA_DIR": str(tmp_path / "own")}
+    said = ""
+
+    async def told(words: str) -> None:
+        nonlocal said
+        async with asyncio.timeout(60):
+            while words not in said:
+                said += capsys.readouterr().err
+                await asyncio.sleep(0.02)
+
     hosted = asyncio.create_task(host([quiet(name) for name in SERVICES], environ))
-    await asyncio.sleep(0.3)
+    await told("waiting for unix://")
     async with embedded(tmp_path):
-        await asyncio.sleep(1.5)
+        await told("gateway is up")
         os.kill(os.getpid(), signal.SIGTERM)
         assert await hosted == 0
-    said = capsys.readouterr().err
-    assert re.search(r"waiting for unix://", said)
-    assert "gateway is up" in said

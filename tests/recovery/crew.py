@@ -161,7 +161,11 @@ async def worker(**place: str) -> None:
 async def door(**place: str) -> None:
     """Submit jobs and mind them, until told that it is enough and all of them have ended."""
     async with _opened(name="door", **place) as world, Bus(world.transport, "gateway") as bus:
-        await Clerk(world.store, bus).work()
+        while True:
+            try:
+                return await Clerk(world.store, bus).work()
+            except Unavailable:
+                await asyncio.sleep(0.2)  # the machine may stall for longer than a store is given
 
 
 async def chores(**place: str) -> None:

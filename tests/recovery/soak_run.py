@@ -158,10 +158,13 @@ class Run:
 
     def _somebody(self, posts: Sequence[Post]) -> Life:
         """A process that runs, at one of these posts."""
+        self._fill_posts()
         running = [
-            self._posts[at]
+            life
             for at, post in enumerate(POSTS)
-            if post in posts and self._posts[at].pid not in self._still
+            if post in posts
+            and not (life := self._posts[at]).was_killed
+            and life.pid not in self._still
         ]
         return self.chance.choice(running)
 

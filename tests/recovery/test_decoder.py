@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -63,21 +64,22 @@ async def test_a_decoder_that_crashes_once_is_given_another_try(stack: Stack, cl
 async def _struck_down(parent: int, fate: signal.Signals, times: int = 100) -> AsyncIterator[None]:
     """Send a signal to every step's process that appears, as often as told."""
 
-    async def strike() -> None:
+    def strike() -> None:
         struck: set[int] = set()
-        while len(struck) < times:
+        while len(struck) < times and not over.wait(0.005):
             for pid in _steps_of(parent) - struck:
                 with suppress(ProcessLookupError):
                     os.kill(pid, fate)
                 struck.add(pid)
-            await asyncio.sleep(0.01)
 
-    striking = asyncio.create_task(strike())
+    over = threading.Event()
+    # A thread: none of them may end before the loop that also talks to the door gets to it.
+    striking = asyncio.create_task(asyncio.to_thread(strike))
     try:
         yield
     finally:
-        striking.cancel()
-        await asyncio.wait({striking})
+        over.set()
+        await striking
 
 
 def _steps_of(parent: int) -> set[int]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.client import client_of
 from tests.support.servers import redis_database
-from tests.support.stack import Stack, apart
+from tests.support.stack import PATIENT, Stack, apart
 from tests.support.stacks import private_names
 
 MOST_REPEATED = 5.0
@@ -22,7 +22,7 @@ MOST_REPEATED = 5.0
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    with redis_database() as store, apart(tmp_path, private_names(), store) as made:
+    with redis_database() as store, apart(tmp_path, private_names(), store, **PATIENT) as made:
         yield made
 
 

@@ -85,7 +85,7 @@ class Running:
         assert self.process.stderr is not None
         return self.process.stderr.read()
 
-    def end(self, seconds: float = 10.0) -> tuple[int, list[str], str]:
+    def end(self, seconds: float = 90.0) -> tuple[int, list[str], str]:
         """Its exit code, the lines of its standard output, and its standard error."""
         out, errors = self.process.communicate(timeout=seconds)
         self.said.extend(out.splitlines())

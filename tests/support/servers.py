@@ -51,7 +51,7 @@ OWNERS = (*SERVICES, *(f"{service}.queries" for service in SERVICES), "media")
 """Whose queues a whole system has: services, their queries, and the pools of workers."""
 
 _MARK = "rw:tests"
-_MARK_SECONDS = 3600
+_MARK_SECONDS = 24 * 3600
 _session = ExitStack()
 atexit.register(_session.close)
 
@@ -109,10 +109,12 @@ def redis_database() -> Iterator[str]:
             # The mark keeps another session away; a database with anything else is not ours.
             if not client.set(_MARK, os.getpid(), nx=True, ex=_MARK_SECONDS):
                 continue
+            if client.dbsize() != 1:
+                client.delete(_MARK)
+                continue
             try:
-                if client.dbsize() == 1:
-                    yield url
-                    return
+                yield url
+                return
             finally:
                 for key in client.scan_iter("rw:*"):
                     client.delete(key)

@@ -17,7 +17,7 @@ import pytest
 from shared.bus.rabbitmq_topology import DELAYS, EXCHANGES, Names
 from shared.settings import SERVICES
 from tests.support.servers import amqp_url, redis_database
-from tests.support.stack import Stack, apart, embedded
+from tests.support.stack import PATIENT, Stack, apart, embedded
 
 FORMS = ("embedded", "apart")
 
@@ -34,9 +34,9 @@ def shared_stack(form: str) -> Stack:
     folder = Path(tempfile.mkdtemp(prefix="reelway-test-"))
     _session.callback(shutil.rmtree, folder)
     if form == "embedded":
-        return _session.enter_context(embedded(folder))
+        return _session.enter_context(embedded(folder, **PATIENT))
     store = _session.enter_context(redis_database())
-    return _session.enter_context(apart(folder, private_names(), store))
+    return _session.enter_context(apart(folder, private_names(), store, **PATIENT))
 
 
 def private_names(*services: str) -> str:

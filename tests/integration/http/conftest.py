@@ -54,7 +54,7 @@ class Door:
 
     async def raw(self, sent: bytes) -> bytes:
         """The one answer to these bytes; the server may keep the connection a little longer."""
-        async with self.wire() as (reader, writer), asyncio.timeout(10):
+        async with self.wire() as (reader, writer), asyncio.timeout(60):
             writer.write(sent)
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"Content-Length: ([0-9]+)", head)
@@ -66,8 +66,8 @@ class Door:
         return self.seen[number - 1]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Come back when the condition holds; fail after ten seconds."""
-        for _ in range(2000):
+        """Come back when the condition holds; fail after a minute."""
+        for _ in range(12_000):
             if condition():
                 return
             await asyncio.sleep(0.005)

@@ -19,7 +19,7 @@ from shared.tenancy import TenantId
 from tests.integration.work.bench import ACME
 
 MEBI = 1 << 20
-LEASE = 0.6
+LEASE = 10.0
 
 
 class Thing(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ class Shop:
         return web.Response(status=204)
 
     async def take(self, request: web.Request) -> web.StreamResponse:
-        async for chunk in stream_body(request, limit=512 * MEBI, read_timeout=5):
+        async for chunk in stream_body(request, limit=512 * MEBI, read_timeout=60):
             self.received += len(chunk)
         self.made += 1
         return json_reply({"received": self.received}, status=202)
@@ -95,6 +95,6 @@ class Shop:
 
     async def until(self, key: str, holds: Callable[[dict[str, str]], bool]) -> None:
         """Wait for the record of a key."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds(await self.record(key)):  # noqa: ASYNC110 - it is in another process
                 await asyncio.sleep(0.01)

@@ -6,7 +6,15 @@ import asyncio
 import io
 import socket
 
+import pytest
+
 from tests.integration.http.shop import MEBI, Shop
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients here send from a thread of the same process."""
+    monkeypatch.setattr("shared.http.server.LINGERING_SECONDS", 60.0)
 
 
 async def test_an_upload_that_was_answered_is_answered_before_a_byte_is_sent(shop: Shop) -> None:
@@ -49,7 +57,7 @@ async def test_a_client_that_sends_everything_before_it_listens_gets_its_answer(
     )
 
     def stubborn() -> bytes:
-        with socket.create_connection(("127.0.0.1", shop.door.port), timeout=20) as wire:
+        with socket.create_connection(("127.0.0.1", shop.door.port), timeout=60) as wire:
             wire.sendall(head)
             for _ in range(size // MEBI):
                 wire.sendall(b"v" * MEBI)

@@ -212,7 +212,7 @@ async def door_read(door: Any, sent: bytes) -> bytes:
     got = b""
     async with door.wire() as (reader, writer):
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             try:
                 while piece := await reader.read(1000):
                     got += piece

@@ -61,7 +61,7 @@ def content(request: Any, tmp_path: Path) -> Bytes:
 async def door(serve: Any, route: Any, content: Bytes) -> Any:
     async def media(request: web.Request) -> web.StreamResponse:
         name = "vídeo.mp4" if request.query else ""
-        return await respond(request, content, name=name, download=bool(name), write_timeout=0.5)
+        return await respond(request, content, name=name, download=bool(name), write_timeout=60)
 
     return await serve(route("/media", media))
 
@@ -230,15 +230,20 @@ def drained(client: socket.socket) -> int:
     return received
 
 
-async def test_slow_client_is_served_to_the_end(door: Any, content: Bytes) -> None:
+async def test_slow_client_is_served_to_the_end(serve: Any, route: Any, content: Bytes) -> None:
     """Slower than the timeout for all of it, yet each portion is in time."""
+
+    async def media(request: web.Request) -> web.StreamResponse:
+        return await respond(request, content, write_timeout=3)
+
+    door = await serve(route("/media", media))
     async with door.wire() as (reader, writer):
         writer.write(b"GET /media HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         body = bytearray()
         while len(body) < content.size:
             body += await reader.read(1 << 17)
-            await asyncio.sleep(0.015)
+            await asyncio.sleep(0.1)
     assert bytes(body) == content.data
 
 

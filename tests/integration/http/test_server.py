@@ -74,16 +74,17 @@ async def test_request_that_never_ends_is_cancelled_at_shutdown() -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await started.wait()
         began = time.monotonic()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30  # it would never end
     assert seen == [499]
     writer.close()
 
 
 async def test_idle_connections_do_not_delay_shutdown() -> None:
-    async with listening(edge_app(lambda *_: None), "127.0.0.1", 0) as port:
+    app = edge_app(lambda *_: None)
+    async with listening(app, "127.0.0.1", 0, shutdown_seconds=60) as port:
         _, silent = await asyncio.open_connection("127.0.0.1", port)
         began = time.monotonic()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
     silent.close()
 
 

