@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,6 +14,7 @@ from services.jobs.schedules import ScheduleDesk
 from services.jobs.settings import Settings, shares_of
 from shared.blobs.store import Blobs, open_blobs
 from shared.host import Runtime, Service
+from shared.machine import memory_bytes, processors
 from shared.serving import MIB, answering, ledger_of, relaying, working
 from shared.store.records import Records
 from shared.work.child import ChildSteps
@@ -62,7 +62,7 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
 async def _media(runtime: Runtime, settings: Settings, blobs: Blobs) -> AsyncIterator[None]:
     limits = ChildLimits(memory_mb=settings.child_memory_mb, silence=settings.child_silence_seconds)
     child = ChildSteps(python_module("services.jobs.steps"), limits)
-    slots = settings.slots or os.cpu_count() or 1
+    slots = settings.slots or processors()
     seconds = settings.result_days * 24 * 3600
     results = Results(runtime.store, seconds=seconds) if seconds else None
     worker = working(
@@ -80,8 +80,7 @@ async def _media(runtime: Runtime, settings: Settings, blobs: Blobs) -> AsyncIte
 
 def _memory(settings: Settings) -> int:
     """MiB that media steps share; never less than what the largest of them needs."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(_LEAST_MEMORY_MB, settings.memory_mb or pages // MIB * 3 // 4)
+    return max(_LEAST_MEMORY_MB, settings.memory_mb or memory_bytes() // MIB * 3 // 4)
 
 
 JOBS = Service("jobs", Settings, _run)

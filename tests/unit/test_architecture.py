@@ -27,6 +27,7 @@ Rule = Callable[[Sources], list[str]]
 SERVICES = ("services.catalog", "services.drive", "services.gateway", "services.jobs")
 SINGLES = (
     "shared.clock",
+    "shared.machine",
     "shared.errors",
     "shared.faults",
     "shared.health",
