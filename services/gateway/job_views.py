@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from services.gateway import schemas
@@ -25,7 +23,7 @@ def job(record: records.Job, now: int) -> schemas.Job:
         progress=record.progress,
         step=record.step,
         message=record.message,
-        steps=tuple(_step(step, is_held=bool(record.worker)) for step in record.steps),
+        steps=tuple(_step(step, record) for step in record.steps),
         attempt=record.attempt,
         lost=record.lost,
         interrupts=record.interrupts,
@@ -154,22 +152,22 @@ def time(milliseconds: int) -> str | None:
     return rfc3339(milliseconds) if milliseconds else None
 
 
-def _step(step: records.StepStatus, *, is_held: bool) -> schemas.Step:
+def _step(step: records.StepStatus, job: records.Job) -> schemas.Step:
     return schemas.Step(
         name=step.name,
-        state=_step_state(step, is_held=is_held),
+        state=_step_state(step, job),
         started_at=time(step.started_at),
         finished_at=time(step.finished_at),
     )
 
 
-def _step_state(
-    step: records.StepStatus, *, is_held: bool
-) -> Literal["waiting", "running", "done"]:
-    """A step that was begun waits again while no worker has the job."""
+def _step_state(step: records.StepStatus, job: records.Job) -> schemas.StepState:
+    """A step that was begun waits again while no worker has the job, or was its end."""
     if step.state == "done":
         return "done"
-    return "running" if step.state == "running" and is_held else "waiting"
+    if job.state == "failed" and job.error and job.error.step == step.name:
+        return "failed"
+    return "running" if step.state == "running" and job.worker else "waiting"
 
 
 def _events_url(job_id: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from shared.contracts.records import Box, Tier
 
 Stage = Literal["wait", "processing", "annotate", "done", "error"]
+StepState = Literal["waiting", "running", "done", "failed"]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="At most so many entries")]
 _ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 Cursor = Annotated[
@@ -47,7 +48,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a job."""
 
     name: str
-    state: Literal["waiting", "running", "done"]
+    state: StepState
     started_at: str | None = None
     finished_at: str | None = None
 

@@ -75,6 +75,12 @@ def test_a_step_that_nobody_works_on_waits() -> None:
     assert [step.state for step in shown.steps] == ["done", "waiting", "waiting"]
 
 
+def test_the_step_that_a_job_failed_by_has_failed() -> None:
+    error = records.JobError(code="c", error_class="bug", detail="d", step="probe")
+    shown = view(state="failed", worker="", error=error)
+    assert [step.state for step in shown.steps] == ["done", "failed", "waiting"]
+
+
 def test_nothing_internal_of_a_job_is_shown() -> None:
     parent = "rw:t:acme:job:p"
     shown = msgspec.json.encode(view(parent=parent, fence=7, forced="probe", lock="secret"))
