@@ -12,7 +12,11 @@ import pytest
 from shared.bus.memory import MemoryTransport
 from shared.bus.rabbitmq import RabbitTransport
 from shared.bus.transport import Queue, Subscription, Transport
+from shared.store import breaker, redis
 from tests.support import servers
+
+PATIENCE = 60.0
+"""Seconds: where no limit is what is tested, a machine that stalls for some is no failure."""
 
 
 class AnyTransport(Transport, Protocol):
@@ -27,7 +31,7 @@ class Carrier(Protocol):
     name: Literal["memory", "rabbitmq"]
 
     def open(
-        self, *, publish_timeout: float = 5.0
+        self, *, publish_timeout: float = PATIENCE
     ) -> AbstractAsyncContextManager[AnyTransport]: ...
 
 
@@ -40,7 +44,7 @@ class MemoryCarrier:
         self._transport: MemoryTransport | None = None
 
     @asynccontextmanager
-    async def open(self, *, publish_timeout: float = 5.0) -> AsyncIterator[AnyTransport]:
+    async def open(self, *, publish_timeout: float = PATIENCE) -> AsyncIterator[AnyTransport]:
         self._transport = self._transport or MemoryTransport(publish_timeout=publish_timeout)
         yield self._transport
 
@@ -56,8 +60,10 @@ class RabbitCarrier:
         self.queues: set[str] = set()
 
     @asynccontextmanager
-    async def open(self, *, publish_timeout: float = 5.0) -> AsyncIterator[AnyTransport]:
-        transport = _Noting(self, publish_timeout)
+    async def open(
+        self, *, publish_timeout: float = PATIENCE, patience: float = PATIENCE
+    ) -> AsyncIterator[RabbitTransport]:
+        transport = _Noting(self, publish_timeout, patience)
         async with transport.running():
             yield transport
 
@@ -69,9 +75,13 @@ class RabbitCarrier:
 class _Noting(RabbitTransport):
     """Remembers the queues to delete."""
 
-    def __init__(self, carrier: RabbitCarrier, publish_timeout: float) -> None:
+    def __init__(self, carrier: RabbitCarrier, publish_timeout: float, patience: float) -> None:
         super().__init__(
-            carrier.url, name="test", prefix=carrier.prefix, publish_timeout=publish_timeout
+            carrier.url,
+            name="test",
+            prefix=carrier.prefix,
+            publish_timeout=publish_timeout,
+            patience=patience,
         )
         self._carrier = carrier
 
@@ -80,6 +90,13 @@ class _Noting(RabbitTransport):
         self._carrier.queues.add(queue.name)
         async with super().subscribe(queue) as subscription:
             yield subscription
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every Redis and every breaker the time that the transports have."""
+    monkeypatch.setattr(redis, "_ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(breaker, "_ANSWER_SECONDS", PATIENCE)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
@@ -36,7 +35,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 async def bench(redis_url: str) -> AsyncIterator[Bench]:
     async with clean_store(redis_url) as store:
-        yield Bench(store)
+        yield Bench(store, lease_ms=60_000)  # no stall outlasts it; a lease is ended by hand
 
 
 async def test_a_job_is_submitted_once(bench: Bench) -> None:
@@ -163,7 +162,7 @@ async def test_a_heartbeat_extends_the_lease(bench: Bench) -> None:
     await bench.lapse(claim)
     assert await bench.ledger.heartbeat(claim) == "running"
     assert await bench.ledger.reap() == (0, 0, 0)
-    await asyncio.sleep(bench.ledger.lease_seconds + 0.02)
+    await bench.lapse(claim)
     assert await bench.ledger.reap() == (1, 0, 0)
 
 
@@ -196,7 +195,7 @@ async def test_the_end_of_a_job_is_told_once_and_its_events_expire(bench: Bench)
     claim = await bench.claim()
     assert await bench.store.commands.ttl(events) == -1
     assert await bench.ledger.advance(claim, "s0", DONE, 1) == "succeeded"
-    assert await bench.store.commands.ttl(events) in range(24 * 3600 - 5, 24 * 3600 + 1)
+    assert await bench.store.commands.ttl(events) in range(24 * 3600 - 60, 24 * 3600 + 1)
     assert [event.type for event in await bench.events(new)].count("end") == 1
     assert (await bench.job(new)).progress == 1
 

@@ -18,6 +18,7 @@ from shared.bus.transport import Disconnected, Unroutable
 from shared.store.outbox import RedisOutbox
 from shared.store.redis import Store, open_redis
 from tests.support import servers
+from tests.support.bus import until
 
 
 class Recorder(MemoryTransport):
@@ -85,7 +86,7 @@ async def relaying(relay: Relay) -> AsyncIterator[None]:
     assert task.cancelled()
 
 
-async def until_empty(outbox: RedisOutbox, seconds: float = 10.0) -> None:
+async def until_empty(outbox: RedisOutbox, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while await outbox.length():  # noqa: ASYNC110 - it is in another process
             await asyncio.sleep(0.01)
@@ -169,8 +170,8 @@ async def test_two_relays_publish_everything_once_and_in_order(store: Store, ser
     transports = [Recorder(), Recorder()]
     outbox = RedisOutbox(store, service)
     async with (
-        relaying(Relay(transports[0], outbox, service)),
-        relaying(Relay(transports[1], RedisOutbox(store, service), service)),
+        relaying(Relay(transports[0], outbox, service, lease=60.0)),
+        relaying(Relay(transports[1], RedisOutbox(store, service), service, lease=60.0)),
     ):
         for number in range(50):
             await say(store, service, id=f"{number:02}", key="k")
@@ -182,14 +183,13 @@ async def test_two_relays_publish_everything_once_and_in_order(store: Store, ser
 async def test_another_relay_finishes_what_a_dead_one_had_begun(
     store: Store, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.bus.outbox.LEASE_SECONDS", 0.3)
     stuck, alive = Recorder(), Recorder()
     stuck.gate.clear()
     dying, outbox = RedisOutbox(store, service), RedisOutbox(store, service)
     await say(store, service, id="a", key="k")
     await say(store, service, id="b", key="k")
-    dead = asyncio.create_task(Relay(stuck, dying, service).run())
-    async with asyncio.timeout(5):
+    dead = asyncio.create_task(Relay(stuck, dying, service, lease=1.0).run())
+    async with asyncio.timeout(30):
         while not stuck.busy:  # noqa: ASYNC110 - it is in another process
             await asyncio.sleep(0.01)
     monkeypatch.setattr(dying, "release", _nothing)  # the dead give nothing back
@@ -202,13 +202,11 @@ async def test_another_relay_finishes_what_a_dead_one_had_begun(
 
 async def test_a_relay_that_leaves_hands_over_at_once(store: Store, service: str) -> None:
     first, second = RedisOutbox(store, service), RedisOutbox(store, service)
-    async with relaying(Relay(Recorder(), first, service)):
-        async with asyncio.timeout(5):
-            while await second.hold(0.01):
-                await second.release()
-                await asyncio.sleep(0.01)
-    assert await second.hold(1.0)
-    assert not await first.hold(1.0)
+    async with relaying(Relay(Recorder(), first, service, lease=60.0)):
+        await until(lambda: store.commands.exists(f"rw:outbox:{service}:relay"))
+        assert not await second.hold(60.0)
+    assert await second.hold(60.0)
+    assert not await first.hold(60.0)
 
 
 async def test_no_more_than_allowed_are_under_way_or_in_memory(store: Store, service: str) -> None:
@@ -218,7 +216,7 @@ async def test_no_more_than_allowed_are_under_way_or_in_memory(store: Store, ser
     transport.gate.clear()
     relay = Relay(transport, outbox, service, in_flight=5, window=20)
     async with relaying(relay):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while transport.busy < 5:  # noqa: ASYNC110 - it is in another process
                 await asyncio.sleep(0.01)
         transport.gate.set()
@@ -242,7 +240,7 @@ async def test_an_entry_does_not_wait_for_the_removal_of_the_one_before(
     for number in range(50):
         await say(store, service, id=f"{number:02}", key="k")
     async with relaying(Relay(transport, outbox, service)):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(transport.ids) < 50:  # noqa: ASYNC110 - it is another task
                 await asyncio.sleep(0.01)
         assert await outbox.length() == 50
@@ -288,7 +286,7 @@ async def test_what_is_published_but_not_removed_counts_as_in_memory(
     for number in range(60):
         await say(store, service, id=str(number), key="k")
     async with relaying(Relay(transport, outbox, service, window=20)):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(transport.ids) < 20:  # noqa: ASYNC110 - it is another task
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
@@ -313,11 +311,11 @@ async def test_a_relay_that_leaves_removes_what_it_has_published(
     monkeypatch.setattr(outbox, "done", stuck_at_first)
     await say(store, service, id="first", key="k")
     async with relaying(Relay(transport, outbox, service)):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "first" not in transport.ids:  # noqa: ASYNC110 - it is another task
                 await asyncio.sleep(0.01)
         await say(store, service, id="second", key="k")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "second" not in transport.ids:  # noqa: ASYNC110 - it is another task
                 await asyncio.sleep(0.01)
     assert lots == [1, 1]

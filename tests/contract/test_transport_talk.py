@@ -50,7 +50,11 @@ async def test_a_consumer_settles_by_outcome(transport: Any) -> None:
     async with Consumer(transport, Router("demo").on(Paint, paint)).running():
         async with publishing(transport, a_message(colour="white"), a_message(colour="black")):
             pass
-        await until(lambda: transport.buried("demo"))
+
+        async def both() -> bool:
+            return len(seen) == 2 and bool(await transport.buried("demo"))
+
+        await until(both)
     assert sorted(seen) == ["black 1", "white 1"]
     assert [each.reason for each in await transport.buried("demo")] == ["conflict: no black"]
 
@@ -84,7 +88,7 @@ async def test_leaving_during_handling_gives_the_message_back(transport: Any) ->
     consumer = Consumer(transport, Router("demo").on(Paint, never_ends), grace=0.05)
     async with consumer.running():
         published = asyncio.create_task(transport.publish(a_message()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await started.wait()
     async with transport.subscribe(a_queue()) as subscription:
         delivery = await take(subscription)
@@ -103,11 +107,11 @@ async def test_a_question_is_answered(transport: Any) -> None:
     router = Router("demo").answer(AskColour, colour)
     async with Consumer(transport, router).running(), Bus(transport, "test") as bus:
         answers = await asyncio.gather(
-            *(bus.ask(AskColour(of=str(number)), tenant=ALICE) for number in range(20))
+            *(bus.ask(AskColour(of=str(number)), tenant=ALICE, timeout=30) for number in range(20))
         )
         assert [answer.name for answer in answers] == [f"{each} of alice" for each in range(20)]
         with pytest.raises(NotFound, match="no such thing") as caught:
-            await bus.ask(AskColour(of="nothing"), tenant=ALICE)
+            await bus.ask(AskColour(of="nothing"), tenant=ALICE, timeout=30)
         assert (caught.value.code, caught.value.hint) == ("thing_not_found", "look again")
 
 
@@ -130,5 +134,5 @@ async def test_an_expired_question_is_not_asked(transport: Any) -> None:
         Router("demo").answer(AskColour, colour),
         settled=lambda _kind, outcome: settled.set() if outcome == "done" else None,
     )
-    async with consumer.running(), publishing(transport, expired), asyncio.timeout(5):
+    async with consumer.running(), publishing(transport, expired), asyncio.timeout(30):
         await settled.wait()

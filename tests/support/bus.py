@@ -35,7 +35,7 @@ def colour_of(delivery: Delivery) -> str:
     return body["colour"]
 
 
-async def take(subscription: Subscription, seconds: float = 5.0) -> Delivery:
+async def take(subscription: Subscription, seconds: float = 30.0) -> Delivery:
     async with asyncio.timeout(seconds):
         return await anext(subscription)
 
@@ -48,10 +48,17 @@ async def nothing_comes(subscription: Subscription, seconds: float = 0.2) -> boo
     return False
 
 
-async def until(is_so: Callable[[], Awaitable[object]], seconds: float = 5.0) -> None:
+async def until(is_so: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not await is_so():  # noqa: ASYNC110 - it is in another process
             await asyncio.sleep(0.02)
+
+
+async def soon(is_so: Callable[[], object], seconds: float = 60.0) -> None:
+    """Like :func:`until`, where nobody needs to be asked."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110 - a value, not an event
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

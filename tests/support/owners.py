@@ -89,7 +89,7 @@ def parent_of(pid: int) -> int:
     return int(said.stdout)
 
 
-def seconds_until_gone(*pids: int, limit: float = 5.0) -> float:
+def seconds_until_gone(*pids: int, limit: float = 60.0) -> float:
     """Wait until none of the processes runs; how long that took."""
     started = time.monotonic()
     while any(is_alive(pid) for pid in pids):

@@ -6,6 +6,7 @@ Only what was started here is ever stopped here.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,13 +28,30 @@ ERLANG_HOMES = ("/usr/bin", "/usr/local/bin", "/usr/lib/erlang/bin", "/usr/lib/e
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 
+_PORTS = range(12_000, 32_000)
+"""Below those of outgoing connections (Linux: from 32768, macOS: from 49152), one of which could
+else take a server's port between its end and its next start."""
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at the moment."""
+    """A port of the loopback interface that nobody listens on at the moment, and that this process
+    was not given before: a server takes several, and binds them later.
+    """
+    while True:
+        port = random.SystemRandom().choice(_PORTS)  # other processes must not draw the same
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def find_program(name: str, homes: tuple[str, ...] = ()) -> str | None:
