@@ -54,6 +54,16 @@ def _is_free(port: int) -> bool:
     return True
 
 
+@contextmanager
+def _temporary_folder(prefix: str) -> Iterator[str]:
+    # No TemporaryDirectory: when Python ends, that removes itself under the running server.
+    folder = tempfile.mkdtemp(prefix=prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def find_program(name: str, homes: tuple[str, ...] = ()) -> str | None:
     """The program in one of the homes (which may be patterns) or on the path."""
     for home in homes:
@@ -218,7 +228,7 @@ class RabbitProcess:
 @contextmanager
 def private_rabbitmq(program: str) -> Iterator[RabbitProcess]:
     """A running private node, gone with the block."""
-    with tempfile.TemporaryDirectory(prefix="rw-rabbit-", ignore_cleanup_errors=True) as folder:
+    with _temporary_folder("rw-rabbit-") as folder:
         node = RabbitProcess(program, Path(folder))
         try:
             node.start()
@@ -260,7 +270,7 @@ class RedisProcess:
 @contextmanager
 def own_redis(program: str, *, appendonly: bool = False) -> Iterator[RedisProcess]:
     """A running private Redis that may be killed and started, gone with the block."""
-    with tempfile.TemporaryDirectory(prefix="rw-redis-", ignore_cleanup_errors=True) as folder:
+    with _temporary_folder("rw-redis-") as folder:
         server = RedisProcess(program, Path(folder), appendonly=appendonly)
         try:
             server.start()
