@@ -78,9 +78,11 @@ def new_job(*pools: str, tenant: TenantId = ACME, base: int = 50, **fields: Any)
 
 
 class Bench:
-    """A ledger with short leases, and eyes on everything it writes."""
+    """A ledger whose leases outlive any stall, and eyes on everything it writes. What needs a lease
+    that has ended lets it lapse.
+    """
 
-    def __init__(self, store: Store, lease_ms: int = 200) -> None:
+    def __init__(self, store: Store, lease_ms: int = 60_000) -> None:
         self.store = store
         self.ledger = Ledger(store, lease_ms=lease_ms)
         self.jobs = Jobs(store)

@@ -128,6 +128,7 @@ def grandchildren() -> None:
     pids = [subprocess.Popen([sys.executable, "-c", code]).pid for _ in range(2)]
     (HOME.parent.parent / "pids").write_text(" ".join(map(str, pids)))
     if TASK["params"].get("die"):
+        tell("progress", fraction=0.5)
         os._exit(1)
     result()
 

@@ -30,7 +30,7 @@ class Dying(Results):
 
 async def main(url: str, folder: Path) -> None:
     async with open_redis(url) as store:
-        makers = Makers(Bench(store, lease_ms=2_000), folder)
+        makers = Makers(Bench(store, lease_ms=60_000), folder)
         reuse = Reuse(recipes=RECIPES, results=Dying(store))
         async with makers.worker(makers.step, reuse=reuse).running():
             await asyncio.sleep(20)

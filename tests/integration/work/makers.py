@@ -16,7 +16,7 @@ from shared.work.observer import Observer
 from shared.work.results import Place, Recipe, Results
 from shared.work.reuse import Reuse
 from tests.integration.work.bench import ACME, Bench
-from tests.integration.work.shop import Shop
+from tests.integration.work.shop import Shop, soon
 
 SOURCE = "5" * 64
 RECIPES = {
@@ -61,8 +61,11 @@ class Makers(Shop):
         reuse = Reuse(recipes=RECIPES, results=self.results)
         observer = Observer(ended=self._note, looked=lambda _, *seen: self.looked.append(seen))
         steps = dict.fromkeys(("s0", "s1", "s2"), self.step)
+        done = self.ended_by(len(self.ended) + 1)
         async with self.worker(self.step, steps=steps, reuse=reuse, observer=observer).running():
-            return await self.until(new, "succeeded")
+            job = await self.until(new, "succeeded")
+            await soon(done)  # before it leaves: the answer may still be on its way
+        return job
 
     async def outcomes(self, job: Job) -> list[str]:
         """What the timeline says of the steps of the job's last epoch."""

@@ -15,6 +15,7 @@ from shared.contracts.records import Job, StepOutput
 from shared.store.outbox import RedisOutbox
 from shared.work.context import StepContext, StepFunction
 from shared.work.failures import RetryPolicy
+from shared.work.jobs import job_key
 from shared.work.ledger import Claim, NewJob
 from shared.work.observer import Ended, Observer
 from shared.work.worker import Worker
@@ -34,6 +35,7 @@ class Shop:
         self.blobs: Blobs = open_blobs("memory:")
         self.ended: list[Ended] = []
         self.claims: list[Claim] = []
+        self.in_vain = 0
 
     def worker(self, step: StepFunction, **options: Any) -> Worker:
         plain: dict[str, Any] = {
@@ -45,7 +47,7 @@ class Shop:
             "transport": self.transport,
             "scratch": self.folder,
             "policy": RetryPolicy(base=0.05),
-            "observer": Observer(ended=self._note),
+            "observer": Observer(claimed=self._looked, ended=self._note),
             "look_every": OFTEN,
         }
         return Worker(**plain | options)
@@ -62,7 +64,7 @@ class Shop:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def until(self, new: NewJob, *states: str, seconds: float = 5.0) -> Job:
+    async def until(self, new: NewJob, *states: str, seconds: float = 30.0) -> Job:
         """The job once it is in one of these states."""
         async with asyncio.timeout(seconds):
             while (job := await self.bench.job(new)).state not in states:  # noqa: ASYNC110
@@ -73,12 +75,28 @@ class Shop:
         """Whether so many attempts have ended."""
         return lambda: len(self.ended) >= number
 
+    def looked_in_vain(self, number: int) -> Callable[[], bool]:
+        """Whether the slots have looked for work so often and found none."""
+        return lambda: self.in_vain >= number
+
+    async def take_away(self, new: NewJob) -> None:
+        """Let a job that is worked on be lost; a heartbeat in between would keep it once more."""
+        lost = 0
+        async with asyncio.timeout(30):
+            while not lost:
+                key = job_key(new.tenant, new.id)
+                await self.bench.store.commands.zadd("rw:jobs:leases", {key: 1})
+                lost = (await self.bench.ledger.reap()).lost
+
+    def _looked(self, _seconds: float, claim: Claim | None) -> None:
+        self.in_vain += claim is None
+
     def _note(self, claim: Claim, ended: Ended) -> None:
         self.claims.append(claim)
         self.ended.append(ended)
 
 
-async def soon(is_so: Callable[[], object], seconds: float = 5.0) -> None:
+async def soon(is_so: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for something in this process."""
     async with asyncio.timeout(seconds):
         while not is_so():  # noqa: ASYNC110 - it is a value, not an event

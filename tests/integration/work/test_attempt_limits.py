@@ -14,63 +14,79 @@ from shared.store.redis import Store
 from shared.work import attempt
 from shared.work.context import StepContext
 from tests.integration.work.bench import ACME, Bench
-from tests.integration.work.shop import Shop
+from tests.integration.work.shop import Shop, soon
 
 
-@pytest.fixture
-def shop(store: Store, tmp_path: Path) -> Shop:
-    return Shop(Bench(store, lease_ms=300), tmp_path)
+class Deaf:
+    """A step that goes on, whoever asks it to stop, until the test is over."""
 
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.is_over = asyncio.Event()
 
-async def deaf(context: StepContext) -> StepOutput:
-    """Go on for a second and a half, whoever asks to stop."""
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(0.02)
-    return StepOutput()
+    async def __call__(self, context: StepContext) -> StepOutput:
+        self.started.set()
+        while not self.is_over.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.is_over.wait()
+        return StepOutput()
 
 
 async def test_work_that_does_not_stop_does_not_keep_its_job(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "_STOP_SECONDS", 0.2)
+    shop = Shop(Bench(store, lease_ms=1_000), tmp_path)
+    deaf = Deaf()
     new = await shop.bench.submit("media")
-    async with shop.worker(deaf).running():
-        await shop.until(new, "running")
-        await asyncio.sleep(0.05)
-        began = time.monotonic()
-        await shop.bench.ledger.cancel(ACME, new.id, "")
-        while (await shop.bench.job(new)).state == "cancelling":
-            await shop.bench.ledger.reap()
-            await asyncio.sleep(0.02)
-        assert time.monotonic() - began < 1.2
-        assert (await shop.bench.job(new)).state == "cancelled"
+    async with shop.worker(deaf).running(), asyncio.timeout(30):
+        try:
+            await deaf.started.wait()
+            await shop.bench.ledger.cancel(ACME, new.id, "")
+            while (await shop.bench.job(new)).state == "cancelling":
+                await shop.bench.ledger.reap()
+                await asyncio.sleep(0.02)
+            assert (await shop.bench.job(new)).state == "cancelled"
+            assert not shop.ended  # the work has not let go of it
+        finally:
+            deaf.is_over.set()  # else the worker could not leave
     assert [ended.state for ended in shop.ended] == ["lost"]
 
 
-async def test_a_lease_that_cannot_be_renewed_ends_the_work_before_it_runs_out(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped: list[float] = []
+class Timed:
+    """A step without an end that knows how long it ran, but for the time it stood still."""
 
-    async def step(context: StepContext) -> StepOutput:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.started = asyncio.Event()
+        self.stopped = asyncio.Event()
+
+    async def __call__(self, context: StepContext) -> StepOutput:
+        self.started.set()
+        before = time.monotonic()
         try:
-            await asyncio.sleep(60)
+            while True:
+                await asyncio.sleep(0.02)
+                now = time.monotonic()
+                self.seconds += min(now - before, 0.1)  # the rest of a longer one is a stall
+                before = now
         finally:
-            stopped.append(time.monotonic())
-        return StepOutput()
+            self.stopped.set()
 
+
+async def test_a_lease_that_cannot_be_renewed_ends_the_work_before_it_runs_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def hanging(*_: object) -> str:
         await asyncio.sleep(60)
         return ""
 
-    new = await shop.bench.submit("media")
+    shop = Shop(Bench(store, lease_ms=3_000), tmp_path)
+    step = Timed()
+    await shop.bench.submit("media")
     async with shop.worker(step).running():
-        await shop.until(new, "running")
-        began = time.monotonic()
+        await step.started.wait()
         monkeypatch.setattr(shop.bench.ledger, "heartbeat", hanging)
-        async with asyncio.timeout(2):
-            while not stopped:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    assert stopped[0] - began < 0.3
+        step.seconds = 0.0
+        await soon(step.stopped.is_set)
+    assert step.seconds < shop.bench.ledger.lease_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,17 @@ class Catalog:
         return [decoded(envelope_of(entry, "catalog"))[1] for entry in entries]
 
 
+@dataclass(frozen=True)
 class SlowVideos(Videos):
-    """Leaves time for others between looking and changing."""
+    """Leaves others as long as they need between looking and changing."""
+
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, tenant: TenantId, video_id: str) -> Video:
         video = await super().get(tenant, video_id)
-        await asyncio.sleep(0.05)
+        self.looked.set()
+        await self.go_on.wait()
         return video
 
 
@@ -174,8 +180,9 @@ async def test_a_video_deleted_while_it_changes_takes_its_new_job_with_it(
     await catalog.with_layout()
     slow = SlowVideos(catalog.records)
     deleting = asyncio.create_task(slow.remove(ACME, "v1", lambda: Change("acme")))
-    await asyncio.sleep(0.02)
+    await slow.looked.wait()
     await catalog.handlers.approve_layout(ApproveLayout(video_id="v1"), CONTEXT)
+    slow.go_on.set()
     await deleting
     said = await catalog.said()
     [submit] = [message for message in said if isinstance(message, SubmitJob)]

@@ -69,7 +69,7 @@ async def test_a_message_changes_things_once(records: Records, store: Store) -> 
     assert not await records.commit(counted())
     assert await records.commit(change().once("drive", "m1"))
     assert len(await said(store)) == 1
-    assert await store.commands.ttl("rw:seen:catalog:m1") > 7 * 24 * 3600 - 5
+    assert await store.commands.ttl("rw:seen:catalog:m1") > 7 * 24 * 3600 - 60
 
 
 async def test_a_refused_change_may_be_made_again(records: Records) -> None:
@@ -203,8 +203,8 @@ async def test_an_index_is_read_page_by_page(records: Records) -> None:
 
 async def test_marks_and_records_may_last_for_a_while(records: Records, store: Store) -> None:
     await records.commit(change().mark("rw:mark", 100).put(KEY, video(), seconds=50))
-    assert await store.commands.ttl("rw:mark") in (99, 100)
-    assert await store.commands.ttl(KEY) in (49, 50)
+    assert 80 < await store.commands.ttl("rw:mark") <= 100
+    assert 30 < await store.commands.ttl(KEY) <= 50
 
 
 async def test_changes_are_followed_from_a_position_on(records: Records, store: Store) -> None:

@@ -128,7 +128,7 @@ async def test_a_host_full_of_workers_is_reaped_in_one_go(bench: Bench) -> None:
         await bench.lapse(claim)
     reaping = asyncio.create_task(reap_forever(bench.ledger, every=30))
     try:
-        await until(lambda: _is_empty(bench, "rw:jobs:leases"), 3)
+        await until(lambda: _is_empty(bench, "rw:jobs:leases"), 20)
     finally:
         reaping.cancel()
 

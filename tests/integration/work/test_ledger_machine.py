@@ -27,6 +27,9 @@ from shared.store.records import IllegalTransition, StaleFence
 from shared.work.ledger import Claim, Ledger, NewJob
 from tests.integration.work.bench import ACME, BROKEN, DONE, Bench, any_redis, clean_store, new_job
 
+# Thousands of calls to a server: on a busy machine they take minutes.
+pytestmark = pytest.mark.timeout(600)
+
 POOLS = ("media", "drive", "media")
 VIDEOS = ("v1", "v2")
 ENDED = frozenset({"succeeded", "failed", "cancelled"})

@@ -19,6 +19,9 @@ from shared.work.ledger import Claim, NewJob
 from shared.work.priority import Boost, Head, Turns, choose
 from tests.integration.work.bench import DONE, Bench, any_redis, clean_store, new_job
 
+# Thousands of calls to a server: on a busy machine they take minutes.
+pytestmark = pytest.mark.timeout(600)
+
 HOUR = 3_600_000
 TENANTS = tuple(f"t{number}" for number in range(7))
 claims_checked = Counter[str]()

@@ -29,7 +29,7 @@ DONE, HIT = "done", "hit"
 
 @pytest.fixture
 async def makers(store: Store, tmp_path: Path) -> Makers:
-    made = Makers(Bench(store, lease_ms=2_000), tmp_path)
+    made = Makers(Bench(store, lease_ms=60_000), tmp_path)
     await made.have_source()
     return made
 

@@ -119,7 +119,7 @@ class Keeper(Makers):
 
 @pytest.fixture
 async def keeper(store: Store, tmp_path: Path) -> Keeper:
-    made = Keeper(Bench(store, lease_ms=5_000), tmp_path)
+    made = Keeper(Bench(store, lease_ms=60_000), tmp_path)
     await made.records.commit(Change("acme").index(TENANTS, "acme").index(TENANTS, "other"))
     await made.file("f1")
     return made
@@ -359,7 +359,7 @@ async def test_sweeping_goes_on_after_the_store_was_away(
     keeper.blobs.folders = folders  # type: ignore[method-assign] # away for a moment
     sweeping = asyncio.create_task(sweep_forever(keeper.sweep, every=0.01, pause=0))
     try:
-        await until(lambda: _is_empty(keeper), 5)
+        await until(lambda: _is_empty(keeper), 30)
     finally:
         sweeping.cancel()
     assert "results could not be swept: not now" in caplog.text
