@@ -23,6 +23,10 @@ asyncio.set_event_loop(None)
 # SIGTERM ends a run like Ctrl-C does, so that the servers it has started end with it.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
+# Where a shell starts the tests in the background it has them ignore Ctrl-C, and so would every
+# program that they start, also those of which it is looked at that Ctrl-C ends them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 for _name in [name for name in os.environ if name.startswith("REELWAY_")]:
     del os.environ[_name]
 
