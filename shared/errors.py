@@ -16,6 +16,7 @@
         ├── UnsupportedMedia     415 unsupported_media
         ├── RangeUnsatisfiable   416 range_not_satisfiable
         ├── IdempotencyMismatch  422 idempotency_mismatch
+        ├── Locked               423 locked
         ├── TooMany              429 too_many_requests
         ├── StorageFull          507 storage_full
         └── Undecodable          400 undecodable      bytes that are no message of ours
@@ -143,6 +144,13 @@ class IdempotencyMismatch(Rejected):
 
     status = 422
     default_code = "idempotency_mismatch"
+
+
+class Locked(Rejected):
+    """Another request is changing this at the moment."""
+
+    status = 423
+    default_code = "locked"
 
 
 class TooMany(Rejected):

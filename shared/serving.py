@@ -76,9 +76,9 @@ def change_of(context: Context) -> Change:
 
 
 @asynccontextmanager
-async def relaying(runtime: Runtime, service: str) -> AsyncIterator[None]:
+async def relaying(runtime: Runtime, service: str, *, always: bool = False) -> AsyncIterator[None]:
     """Publish what the service has to say, unless this process is only a door."""
-    if runtime.role == "api":
+    if runtime.role == "api" and not always:
         yield
         return
     lag, labels = runtime.metrics.outbox_lag, {"service": service}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.drive.pieces import Pieces
 from shared.blobs import locations
 from shared.blobs.store import Blobs
 from shared.bus.router import Context, Router
@@ -27,6 +28,7 @@ class DriveHandlers:
     blobs: Blobs
     jobs: Jobs
     results: Results
+    pieces: Pieces
 
     def router(self) -> Router:
         """The service's table of contents."""
@@ -119,6 +121,7 @@ class DriveHandlers:
         if not upload_id:
             return
         await self.blobs.delete(locations.incoming(tenant, upload_id))
+        await self.pieces.drop(tenant, upload_id)
         file_id = derived_id("file", upload_id)
         if not await self.records.exists(file_key(tenant, file_id)):
             await self.blobs.delete_prefix(locations.files(tenant, file_id))

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 from services.drive.handlers import DriveHandlers
+from services.drive.pieces import Pieces, drop_abandoned_forever
 from services.drive.steps import store_step
 from services.drive.sweep import Sweep, sweep_forever
 from shared.blobs.store import open_blobs
@@ -15,6 +16,7 @@ from shared.serving import answering, relaying, working
 from shared.settings import Said
 from shared.settings import Settings as Base
 from shared.store.records import Records
+from shared.store.uploads import Uploads
 from shared.work.jobs import Jobs
 from shared.work.results import Results
 
@@ -33,17 +35,22 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
     runtime.health.add("drive blobs", blobs.ping)
     records = Records(runtime.store, "drive")
     jobs, results = Jobs(runtime.store), Results(runtime.store)
-    handlers = DriveHandlers(records=records, blobs=blobs, jobs=jobs, results=results)
+    pieces = Pieces(Uploads(runtime.store, "drive"), blobs, runtime.clock)
+    handlers = DriveHandlers(
+        records=records, blobs=blobs, jobs=jobs, results=results, pieces=pieces
+    )
     sweep = Sweep(records=records, blobs=blobs, jobs=jobs, results=results, clock=runtime.clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(relaying(runtime, "drive"))
         await stack.enter_async_context(answering(runtime, handlers.router()))
         if runtime.role != "api":
             await stack.enter_async_context(runtime.supervise("sweep", sweep_forever(sweep)))
+            abandoned = drop_abandoned_forever(pieces)
+            await stack.enter_async_context(runtime.supervise("abandoned uploads", abandoned))
         worker = working(
             runtime,
             pool="drive",
-            steps={"store": store_step(records)},
+            steps={"store": store_step(records, pieces)},
             blobs=blobs,
             slots=settings.slots,
         )

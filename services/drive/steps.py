@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 
 from services.drive.model import HEAD, REFUSALS, sniff
+from services.drive.pieces import Pieces
 from shared.blobs import locations
 from shared.clock import now_ms
 from shared.contracts.drive import FileStored
@@ -18,7 +20,7 @@ from shared.work.context import StepContext, StepFunction
 from shared.work.step import BadInput
 
 
-def store_step(records: Records) -> StepFunction:
+def store_step(records: Records, pieces: Pieces) -> StepFunction:
     """The step ``store``: verify, hash and put an upload into its place."""
 
     async def store(context: StepContext) -> StepOutput:
@@ -26,8 +28,9 @@ def store_step(records: Records) -> StepFunction:
         file_id = derived_id("file", upload_id)
         known = await records.get(File, file_key(context.tenant, file_id))
         if known is None:
-            known = await _take_in(context, upload_id, file_id)
+            known = await _take_in(context, pieces, upload_id, file_id)
             await _record(context, records, known)
+        await pieces.drop(context.tenant, upload_id)
         return StepOutput(
             result={
                 "file_id": known.id,
@@ -42,12 +45,23 @@ def store_step(records: Records) -> StepFunction:
     return store
 
 
-async def _take_in(context: StepContext, upload_id: str, file_id: str) -> File:
+async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id: str) -> File:
     """Verify the bytes where they are, then move them. A crash in between finds them moved."""
     source = locations.incoming(context.tenant, upload_id)
     target = locations.original(context.tenant, file_id)
-    key, size = await _find(context, source, target)
     declared = int(context.job.params["size"])
+    if not declared:
+        raise BadInput("empty_file", "the file has no bytes", hint="upload it again")
+    found = await _find(context, source, target)
+    if found is None and await pieces.join(context, upload_id, source):
+        found = await _find(context, source)
+    if found is None:
+        raise BadInput(
+            "upload_gone",
+            "the bytes of this upload are no longer here",
+            hint="upload the file again",
+        )
+    key, size = found
     if size != declared:
         raise BadInput(
             "incomplete_upload",
@@ -70,15 +84,11 @@ async def _take_in(context: StepContext, upload_id: str, file_id: str) -> File:
     )
 
 
-async def _find(context: StepContext, *keys: str) -> tuple[str, int]:
+async def _find(context: StepContext, *keys: str) -> tuple[str, int] | None:
     for key in keys:
-        try:
+        with suppress(NotFound):
             return key, (await context.blobs.head(key)).size
-        except NotFound:
-            continue
-    raise BadInput(
-        "upload_gone", "the bytes of this upload are no longer here", hint="upload the file again"
-    )
+    return None
 
 
 async def _check_type(context: StepContext, key: str, size: int) -> str:

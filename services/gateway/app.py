@@ -15,6 +15,7 @@ from services.gateway.auth import authenticating
 from services.gateway.door import DOOR, Door
 from services.gateway.idempotency import once_for_each_key
 from services.gateway.openapi import ROUTES, built
+from services.gateway.routes import resumable
 from shared.http.assets import web_assets
 from shared.http.bodies import json_reply
 from shared.http.context import PRINCIPAL, Handler, Observe, request_id, route_template
@@ -43,6 +44,7 @@ def create_app(door: Door, probes: Probes, tracer: Tracer) -> web.Application:
     app.middlewares.insert(0, following(tracer, door.metrics))
     app.middlewares.append(authenticating(door.tenants, door.settings.admin_key))
     app.middlewares.append(once_for_each_key)
+    app.on_response_prepare.append(resumable.dress)
     app[DOOR] = door
     register(app, ROUTES)
     app.add_routes(probes.routes())

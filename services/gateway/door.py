@@ -20,6 +20,7 @@ from shared.clock import Clock
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
+from shared.store.uploads import Uploads
 from shared.telemetry.metrics import Metrics
 from shared.work.jobs import Jobs
 from shared.work.ledger import Ledger
@@ -41,6 +42,7 @@ class Door:
     tenants: Tenants
     watchers: Watchers
     idempotency: Idempotency
+    uploads: Uploads
     checkpoints: CheckpointReader
     places: Places
     metrics: Metrics

@@ -23,6 +23,7 @@ from services.gateway.routes import (
     jobs,
     pictures,
     pools,
+    resumable,
     schedules,
     search,
     videos,
@@ -34,6 +35,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
     repeatable(route)
     for route in (
         *videos.ROUTES,
+        *resumable.ROUTES,
         *pictures.ROUTES,
         *captions.ROUTES,
         *search.ROUTES,

@@ -21,10 +21,11 @@ from shared.errors import Conflict
 from shared.host import Runtime, Service, product_version
 from shared.http.probes import Probes
 from shared.http.server import listening
-from shared.serving import sending
+from shared.serving import relaying, sending
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
+from shared.store.uploads import Uploads
 from shared.telemetry.names import Action
 from shared.telemetry.traces import inject
 from shared.tenancy import TenantId
@@ -54,6 +55,8 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
         await stack.enter_async_context(
             runtime.supervise("job watcher", watchers.listen(runtime.transport))
         )
+        # A gateway is a door in every role: what it has taken in is handed on from here.
+        await stack.enter_async_context(relaying(runtime, "gateway", always=True))
         if runtime.settings.store_url.startswith("embedded:"):
             await _ensure_default(tenants, runtime.data_dir)
         door = Door(
@@ -68,6 +71,7 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
             tenants=tenants,
             watchers=watchers,
             idempotency=Idempotency(runtime.store),
+            uploads=Uploads(runtime.store, "gateway"),
             checkpoints=CheckpointReader(runtime.store, blobs),
             places=Places(settings),
             metrics=runtime.metrics,

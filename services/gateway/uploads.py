@@ -42,7 +42,9 @@ async def receive(request: web.Request, door: Door, tenant: TenantId) -> Accepte
         await _hand_on(request, door, tenant, upload_id, accepted)
         return accepted
     given = video_name(read_query(request, UploadName).name)
-    await _check_room(request, door)
+    if request.content_length == 0:
+        raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
+    await check_room(door, request.content_length)
     job_id = attempt.id("job")
     async with place_in_line(request, job_id):
         accepted = await _store(request, door, locations.incoming(tenant, upload_id), given, job_id)
@@ -81,11 +83,8 @@ async def _store(request: web.Request, door: Door, key: str, given: str, job_id:
     )
 
 
-async def _check_room(request: web.Request, door: Door) -> None:
+async def check_room(door: Door, declared: int | None) -> None:
     """Refuse before the first byte is read what could not be kept anyway."""
-    declared = request.content_length
-    if declared == 0:
-        raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
     limit = door.settings.max_upload_bytes
     if declared is not None and declared > limit:
         raise TooLarge(f"{declared} bytes are more than the {limit} allowed")
@@ -119,14 +118,19 @@ class _Counted:
             yield chunk
 
 
-async def _hand_on(
-    request: web.Request, door: Door, tenant: TenantId, upload_id: str, accepted: Accepted
-) -> None:
-    """Tell drive that all bytes are here; it may be told again."""
+async def keep_accepted(door: Door, tenant: TenantId, accepted: Accepted) -> None:
+    """What is answered for until its owners have written it."""
     change = Change(tenant)
     for any_id in (accepted.video_id, accepted.job_id):
         change.put(accepted_key(tenant, any_id), accepted, ACCEPTED_SECONDS)
     await door.records.commit(change)
+
+
+async def _hand_on(
+    request: web.Request, door: Door, tenant: TenantId, upload_id: str, accepted: Accepted
+) -> None:
+    """Tell drive that all bytes are here; it may be told again."""
+    await keep_accepted(door, tenant, accepted)
     command = CompleteUpload(
         upload_id=upload_id,
         video_id=accepted.video_id,

@@ -3,6 +3,8 @@
 ::
 
     <tenant>/incoming/<upload>                 as it arrived, not yet verified
+    <tenant>/incoming/<upload>.d/<offset>-<who>
+                                               a piece of it, where it arrives in pieces
     <tenant>/files/<file>/original             the file itself
     <tenant>/work/<job>/<fence>/<name>         what an attempt keeps for the next one, and for later
                                                steps where it is nothing for other jobs
@@ -23,6 +25,18 @@ from shared.tenancy import TenantId, blob_key
 def incoming(tenant: TenantId, upload_id: str) -> str:
     """An upload on its way in."""
     return blob_key(tenant, "incoming", upload_id)
+
+
+def piece(tenant: TenantId, upload_id: str, offset: int, owner: str) -> str:
+    """A piece of an upload that begins at this byte. The owner, who may add to the upload, keeps
+    one that has lost that right out of another's pieces.
+    """
+    return blob_key(tenant, "incoming", f"{upload_id}.d", f"{offset:020d}-{owner}")
+
+
+def pieces(tenant: TenantId, upload_id: str) -> str:
+    """All pieces of an upload, also those that do not count."""
+    return blob_key(tenant, "incoming", f"{upload_id}.d") + "/"
 
 
 def original(tenant: TenantId, file_id: str) -> str:

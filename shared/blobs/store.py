@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
@@ -148,6 +149,14 @@ class Blobs:
         if self._folder:
             await asyncio.to_thread(_prune, self._folder / prefix)
         return removed
+
+    async def clear(self, prefix: str) -> None:
+        """Remove everything below ``prefix`` where nobody writes any more: also what was half
+        written by somebody who died.
+        """
+        await self.delete_prefix(prefix)
+        if self._folder:
+            await asyncio.to_thread(shutil.rmtree, self._folder / prefix, ignore_errors=True)
 
     async def listed(self, prefix: str) -> dict[str, BlobInfo]:
         """Every blob below ``prefix`` (which ends in a slash) by its key, in no order."""

@@ -23,6 +23,16 @@ def accepted_key(tenant: TenantId, any_id: str) -> str:
     return record_key(tenant, "accepted", any_id)
 
 
+def upload_key(tenant: TenantId, upload_id: str) -> str:
+    """An upload that arrives in pieces."""
+    return record_key(tenant, "upload", upload_id)
+
+
+def pieces_key(tenant: TenantId, upload_id: str) -> str:
+    """The pieces of an upload, in their order."""
+    return f"{upload_key(tenant, upload_id)}:pieces"
+
+
 def file_key(tenant: TenantId, file_id: str) -> str:
     """A file."""
     return record_key(tenant, "file", file_id)

@@ -108,7 +108,8 @@ class Metrics:
     def _door_began(self) -> None:
         self.sse_subscribers.add(0)
         self.sse_resets.add(0)
-        self.upload_bytes.add(0, {"protocol": "single"})
+        for protocol in ("single", "tus"):
+            self.upload_bytes.add(0, {"protocol": protocol})
         for partial in (True, False):
             self.range_bytes.add(0, {"partial": partial})
         for outcome in ("first", "resumed", "replayed", "in_progress", "mismatch"):

@@ -249,6 +249,7 @@ class Action(StrEnum):
     RESULT_TAKEN = "result_taken"  # a step was not run: its result was there already
     RESULT_DAMAGED = "result_damaged"  # an earlier result cannot be used; the step is run
     RESULT_NOT_KEPT = "result_not_kept"  # a result could not be written down for others
+    UPLOADS_ABANDONED = "uploads_abandoned"  # uploads that nobody went on with were removed
     RESULTS_SWEPT = "results_swept"  # files of results that nobody uses any more were removed
     SWEEP_FAILED = "sweep_failed"  # looking for such files broke off; it is tried again later
     BUS_CONNECTED = "bus_connected"  # a connection to the broker is up

@@ -1,4 +1,4 @@
-"""What else happens in a day: requests, calls to what is away, recurring jobs, looking, tidying."""
+"""What else happens in a day: requests, uploads, calls to what is away, recurring jobs, tidying."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.recovery.clerk import CLOSING
 from tests.recovery.librarian import Librarian
 from tests.recovery.onlooker import Onlooker
 from tests.recovery.provider import Provider
+from tests.recovery.shipper import Shipper
 from tests.recovery.timetable import Timetable
 
 Round = Callable[[], Awaitable[None]]
@@ -25,7 +26,7 @@ async def do_chores(store: Store) -> None:
     timetable = Timetable(store)
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
-            for one in (Caller(store), Provider(store)):
+            for one in (Caller(store), Provider(store), Shipper(store)):
                 group.create_task(_again_and_again(store, one.round, 0.1))
         group.create_task(_again_and_again(store, Onlooker(store).round, 0.3))
         group.create_task(_again_and_again(store, Librarian(store).round, 1.0))

@@ -18,6 +18,7 @@ from tests.recovery.clerk import ACCEPTED
 from tests.recovery.leftovers import buried, kept, miscounted
 from tests.recovery.parcels import Order
 from tests.support.aof import groups
+from tests.support.cargo import Cargo, cargo_in
 from tests.support.dues import Due, dues_in
 from tests.support.history import History
 from tests.support.processes import RedisProcess
@@ -39,6 +40,8 @@ class Outcome:
     """To requests with a key."""
     dues: tuple[Due, ...]
     """What became of the times of recurring jobs."""
+    cargo: Cargo
+    """Uploads in pieces."""
     shelf: Shelf
     """The results that were kept."""
     struck: frozenset[tuple[str, Fault]]
@@ -72,6 +75,7 @@ def outcome_of(
         rights=tuple(rights_in(writes)),
         replies=tuple(replies_in(writes)),
         dues=tuple(dues_in(writes)),
+        cargo=cargo_in(writes),
         shelf=shelf_in(writes),
         struck=frozenset((strike.point, strike.fault) for strike in board.strikes()),
         orders=tuple(Order(int(number)) for number in sorted(numbers, key=int)),

@@ -16,7 +16,7 @@ from tests.recovery.clerk import is_settled
 from tests.recovery.matrix import strike_everywhere
 from tests.recovery.outcome import Outcome
 from tests.recovery.parcels import DONE
-from tests.support import checks, dues, replies, rights, shelves
+from tests.support import cargo, checks, dues, replies, rights, shelves
 from tests.support.points import all_points
 from tests.support.strikes import FAULTS, Fault
 
@@ -76,6 +76,16 @@ def test_a_request_is_carried_out_once_and_answered_so(
 def test_each_time_of_a_recurring_job_is_used_once(outcome: Outcome, check: dues.Check) -> None:
     assert check(outcome.dues) == []
     assert "fired" in {due.outcome for due in outcome.dues} <= {"fired", "overlap"}
+
+
+@pytest.mark.parametrize(
+    "check", [cargo.went_back, cargo.two_at_a_time, cargo.gaps, cargo.wrongly_said]
+)
+def test_uploads_in_pieces_only_grow_and_are_told_of_once(
+    outcome: Outcome, check: cargo.Check
+) -> None:
+    assert check(outcome.cargo) == []
+    assert outcome.cargo.said
 
 
 @pytest.mark.parametrize("check", [shelves.kept_by_strangers, shelves.orphans])

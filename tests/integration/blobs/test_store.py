@@ -131,6 +131,21 @@ async def test_everything_below_a_prefix_is_removed_and_nothing_beside_it(
     assert not (tmp_path / "blobs" / "t" / "w" / "j1").exists()
 
 
+async def test_a_place_that_nobody_writes_to_any_more_is_cleared_of_half_written_files(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    for key in ("t/in/u1.d/a", "t/in/u1.d/b", "t/in/u10.d/a", "t/in/u1"):
+        await blobs.put(key, pieces(b"x"))
+    here = tmp_path / "blobs" / "t" / "in" / "u1.d"
+    if here.exists():
+        (here / "c#1").write_bytes(b"half")  # as obstore names what it has not finished
+    await blobs.clear("t/in/u1.d/")
+    await blobs.clear("t/in/none.d/")
+    assert not here.exists()
+    for key in ("t/in/u10.d/a", "t/in/u1"):
+        assert await blobs.read_all(key) == b"x"
+
+
 async def test_a_blob_moves_over_another(blobs: Blobs) -> None:
     await blobs.put("t/in/a", pieces(b"new"))
     await blobs.put("t/files/a", pieces(b"old"))

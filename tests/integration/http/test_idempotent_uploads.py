@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from services.drive.handlers import DriveHandlers
+from services.drive.pieces import Pieces
 from services.gateway.service import GATEWAY
 from services.gateway.settings import Settings
 from services.gateway.tenants import Tenants
@@ -30,6 +31,7 @@ from shared.settings import HostSettings
 from shared.store.keys import accepted_key, idempotency_key
 from shared.store.records import Records
 from shared.store.redis import Store
+from shared.store.uploads import Uploads
 from shared.telemetry.metrics import new_metrics
 from shared.telemetry.traces import new_tracer
 from shared.work.jobs import Jobs
@@ -39,6 +41,7 @@ from tests.support.bus import until
 
 VIDEO = b"v" * 5000
 COMMAND = "drive.complete_upload.v1"
+RECEIVED = 'reelway_upload_bytes_total{protocol="single"'
 
 
 class Bus(MemoryTransport):
@@ -92,7 +95,7 @@ class House:
 
     def received(self) -> int:
         lines = self.runtime.metrics.render().decode().splitlines()
-        (line,) = [line for line in lines if line.startswith("reelway_upload_bytes_total{")]
+        (line,) = [line for line in lines if line.startswith(RECEIVED)]
         return int(float(line.split()[-1]))
 
 
@@ -113,11 +116,13 @@ async def house(store: Store, tmp_path: Path) -> AsyncIterator[House]:
     tenants = Tenants(Records(store, "gateway"), now_ms)
     await tenants.create(ACME)
     key = (await tenants.create_key(ACME)).key
+    blobs = open_blobs(runtime.blobs_url)
     drive = DriveHandlers(
         records=Records(store, "drive"),
-        blobs=open_blobs(runtime.blobs_url),
+        blobs=blobs,
         jobs=Jobs(store),
         results=Results(store),
+        pieces=Pieces(Uploads(store, "drive"), blobs, now_ms),
     )
     async with AsyncExitStack() as stack:
         stack.callback(runtime.metrics.close)

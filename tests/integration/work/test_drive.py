@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from services.drive.handlers import DriveHandlers
+from services.drive.pieces import Pieces
 from services.drive.steps import store_step
 from services.jobs.flows import FLOWS
 from shared.blobs import locations
 from shared.blobs.store import Blobs, open_blobs
 from shared.bus.outbox_entries import envelope_of
 from shared.bus.router import Context
+from shared.clock import now_ms
 from shared.contracts.drive import CompleteUpload, DeleteFile, FileStored
 from shared.contracts.jobs import JobFinished, Outcome, SubmitJob
 from shared.contracts.records import Artifact, File, StepOutput
@@ -23,6 +25,7 @@ from shared.store.keys import deleted_key, file_key, source_key
 from shared.store.outbox import RedisOutbox
 from shared.store.records import Change, Records, StaleFence
 from shared.store.redis import Store
+from shared.store.uploads import Uploads
 from shared.work.context import StepContext
 from shared.work.failures import describe
 from shared.work.ledger import Claim, NewJob
@@ -45,10 +48,15 @@ class Drive:
         self.records = Records(store, "drive")
         self.blobs: Blobs = open_blobs(folder.as_uri())
         self.results = Results(store)
+        pieces = Pieces(Uploads(store, "drive"), self.blobs, now_ms)
         self.handlers = DriveHandlers(
-            records=self.records, blobs=self.blobs, jobs=self.bench.jobs, results=self.results
+            records=self.records,
+            blobs=self.blobs,
+            jobs=self.bench.jobs,
+            results=self.results,
+            pieces=pieces,
         )
-        self.store_step = store_step(self.records)
+        self.store_step = store_step(self.records, pieces)
         self.folder = folder
 
     async def upload(self, content: bytes = VIDEO, size: int | None = None) -> NewJob:

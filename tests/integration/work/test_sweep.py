@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.drive.handlers import DriveHandlers
+from services.drive.pieces import Pieces
 from services.drive.sweep import OLD_SECONDS, Sweep, sweep_forever
 from shared.blobs import locations
 from shared.blobs.locations import Made
@@ -23,6 +24,7 @@ from shared.errors import Unavailable
 from shared.store.keys import TENANTS, deleted_key, file_key, resting_key, result_key, source_key
 from shared.store.records import Change, Records
 from shared.store.redis import Store
+from shared.store.uploads import Uploads
 from shared.tenancy import TenantId
 from shared.work.governor import Governor
 from shared.work.ledger import NewJob
@@ -42,7 +44,11 @@ class Keeper(Makers):
         super().__init__(bench, folder)
         self.records = Records(bench.store, "drive")
         self.handlers = DriveHandlers(
-            records=self.records, blobs=self.blobs, jobs=bench.jobs, results=self.results
+            records=self.records,
+            blobs=self.blobs,
+            jobs=bench.jobs,
+            results=self.results,
+            pieces=Pieces(Uploads(bench.store, "drive"), self.blobs, now_ms),
         )
         self.sweep = Sweep(
             records=self.records,
