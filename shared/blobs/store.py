@@ -9,10 +9,10 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -23,6 +23,8 @@ from shared.blobs.failures import checked, translated
 from shared.errors import NotFound
 from shared.faults import through
 
+T = TypeVar("T")
+_WALKS = 100
 PIECE = 1024 * 1024
 """How much is read or written at a time, in bytes."""
 
@@ -141,11 +143,15 @@ class Blobs:
     async def delete_prefix(self, prefix: str) -> int:
         """Remove every blob below ``prefix`` (which ends in a slash); answers how many."""
         removed = 0
-        async with self._reaching(prefix):
+
+        async def remove() -> None:
+            nonlocal removed
             async for found in obstore.list(self._store, prefix):
                 keys = [str(meta["path"]) for meta in found]
                 await obstore.delete_async(self._store, keys)
                 removed += len(keys)
+
+        await self._walking(prefix, remove)
         if self._folder:
             await asyncio.to_thread(_prune, self._folder / prefix)
         return removed
@@ -160,18 +166,24 @@ class Blobs:
 
     async def listed(self, prefix: str) -> dict[str, BlobInfo]:
         """Every blob below ``prefix`` (which ends in a slash) by its key, in no order."""
-        found: dict[str, BlobInfo] = {}
-        async with self._reaching(prefix):
+
+        async def walk() -> dict[str, BlobInfo]:
+            found: dict[str, BlobInfo] = {}
             async for some in obstore.list(self._store, prefix):
                 found |= {str(meta["path"]): _info(meta) for meta in some}
-        return found
+            return found
+
+        return await self._walking(prefix, walk)
 
     async def folders(self, prefix: str) -> list[str]:
         """The names one step below ``prefix`` (which ends in a slash) that have blobs below them,
         sorted; on a disk also those whose blobs have gone.
         """
-        async with self._reaching(prefix):
-            found = await obstore.list_with_delimiter_async(self._store, prefix)
+
+        async def walk() -> Any:
+            return await obstore.list_with_delimiter_async(self._store, prefix)
+
+        found = await self._walking(prefix, walk)
         return sorted(str(path).rpartition("/")[2] for path in found["common_prefixes"])
 
     async def delete_listed(self, prefix: str, keys: Iterable[str]) -> None:
@@ -194,6 +206,17 @@ class Blobs:
         with translated("ping"):
             async for _ in obstore.list(self._store, "ping/", chunk_size=1):
                 break
+
+    async def _walking(self, prefix: str, walk: Callable[[], Awaitable[T]]) -> T:
+        """Do what looks through a prefix. On a disk it breaks off when somebody else removes there
+        at the same time: then from the beginning, as there is less to see each time.
+        """
+        for _ in range(_WALKS):
+            with suppress(NotFound):
+                async with self._reaching(prefix):
+                    return await walk()
+        async with self._reaching(prefix):
+            return await walk()
 
     @asynccontextmanager
     async def _reaching(self, key: str) -> AsyncIterator[None]:

@@ -131,6 +131,16 @@ async def test_everything_below_a_prefix_is_removed_and_nothing_beside_it(
     assert not (tmp_path / "blobs" / "t" / "w" / "j1").exists()
 
 
+async def test_several_may_remove_the_same_at_a_time(blobs: Blobs) -> None:
+    for _ in range(20):
+        for number in range(12):
+            await blobs.put(f"t/w/j/{number}/{number % 3}/a", pieces(b"x"))
+        removing = (blobs.delete_prefix(prefix) for prefix in ("t/w/j/", "t/w/", "t/w/j/1/") * 3)
+        looking = (look("t/w/") for look in (blobs.listed, blobs.folders) * 3)
+        await asyncio.gather(*removing, *looking)
+        assert await blobs.listed("t/w/") == {}
+
+
 async def test_a_place_that_nobody_writes_to_any_more_is_cleared_of_half_written_files(
     blobs: Blobs, tmp_path: Path
 ) -> None:
