@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.workermanage import NodeManager  # type: ignore[import-untyped]
 
 # A machine that stalls is no finding: what an example may take is a matter of the test's timeout.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
 
 FOLDERS = ("unit", "contract", "integration", "e2e", "recovery", "security", "load")
+
+# A worker of pytest-xdist that takes longer to end is killed, and its servers would go on: those of
+# a whole deployment take their time to leave.
+NodeManager.EXIT_TIMEOUT = 120
 
 # pytest-asyncio would otherwise create a loop for synchronous tests that nobody closes.
 asyncio.set_event_loop(None)
