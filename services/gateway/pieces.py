@@ -79,10 +79,9 @@ class Arrival:
         ends = [asyncio.ensure_future(each.wait()) for each in (self.hold.stop, self.leaving)]
         try:
             await asyncio.wait({reading, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
+            if any(each.done() for each in ends):  # also while more is there at once, for ever
                 self.ended = self._why_stopped()
-                return b""
-            chunk = reading.result()
+            chunk = reading.result() if reading.done() else b""
         except ReelwayError as error:
             self.ended = error
             return b""
