@@ -12,6 +12,7 @@
         ├── NotFound             404 not_found
         ├── Conflict             409 conflict
         │   └── IdempotencyInProgress   409 idempotency_in_progress
+        ├── Gone                 410 gone
         ├── TooLarge             413 too_large
         ├── UnsupportedMedia     415 unsupported_media
         ├── RangeUnsatisfiable   416 range_not_satisfiable
@@ -116,6 +117,13 @@ class IdempotencyInProgress(Conflict):
     """The first request with this Idempotency-Key is still being answered."""
 
     default_code = "idempotency_in_progress"
+
+
+class Gone(Rejected):
+    """It was here, and is no longer."""
+
+    status = 410
+    default_code = "gone"
 
 
 class TooLarge(Rejected):

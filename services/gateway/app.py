@@ -42,7 +42,7 @@ def create_app(door: Door, probes: Probes, tracer: Tracer) -> web.Application:
     """The gateway's application; nothing is opened here."""
     app = edge_app(observing(door.metrics))
     app.middlewares.insert(0, following(tracer, door.metrics))
-    app.middlewares.append(authenticating(door.tenants, door.settings.admin_key))
+    app.middlewares.append(authenticating(door.tenants, door.signatures, door.settings.admin_key))
     app.middlewares.append(once_for_each_key)
     app.on_response_prepare.append(resumable.dress)
     app[DOOR] = door
@@ -98,7 +98,7 @@ def observing(metrics: Metrics) -> Observe:
             "action": Action.REQUEST,
             "request_id": request_id(request),
             "method": method,
-            "path": request.path[:_LONGEST_PATH],
+            "path": _path(request),
             "status_code": status,
             "duration_ms": round(seconds * 1000, 1),
         }
@@ -119,6 +119,12 @@ def _is_long(request: web.Request, route: str) -> bool:
     """Whether it lasts as long as its client likes; among answers it would drown the rest."""
     known = route_of(request)
     return route.endswith(_STREAMS) or (known is not None and known.body is BINARY)
+
+
+def _path(request: web.Request) -> str:
+    """The path as it may stand in a log: without the token of a share link."""
+    secret = request.match_info.get("link", "")
+    return (request.path.replace(secret, "…") if secret else request.path)[:_LONGEST_PATH]
 
 
 def _method(request: web.Request) -> str:

@@ -7,10 +7,11 @@ import hmac
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from services.gateway.signatures import Signatures
 from services.gateway.tenants import Tenants
 from shared.errors import Forbidden, Unauthorized
-from shared.http.context import PRINCIPAL, Handler, Principal
-from shared.http.routes import route_of
+from shared.http.context import PRINCIPAL, SIGNED, SIGNED_BY, Handler, Principal
+from shared.http.routes import Route, route_of
 from shared.settings import Secret
 from shared.telemetry.logs import bind
 from shared.tenancy import TenantId, tenant_id
@@ -18,7 +19,7 @@ from shared.tenancy import TenantId, tenant_id
 ADMIN = "admin"
 
 
-def authenticating(tenants: Tenants, admin_key: Secret) -> Middleware:
+def authenticating(tenants: Tenants, signatures: Signatures, admin_key: Secret) -> Middleware:
     """The middleware that lets a request pass, or not, by what its route asks for."""
 
     @web.middleware
@@ -26,7 +27,12 @@ def authenticating(tenants: Tenants, admin_key: Secret) -> Middleware:
         route = route_of(request)
         if route is None or route.scope is None:
             return await handler(request)
-        principal = await _principal(request, tenants, admin_key)
+        if route.opened_by and SIGNED_BY in request.query:
+            request[SIGNED] = True
+            subject = subject_of(request, route)
+            principal = await signatures.principal(request.query[SIGNED_BY], subject)
+        else:
+            principal = await _principal(request, tenants, admin_key)
         if route.scope and route.scope not in principal.scopes:
             raise Forbidden(
                 f"this key lacks the scope {route.scope!r}",
@@ -50,6 +56,11 @@ async def _principal(request: web.Request, tenants: Tenants, admin_key: Secret) 
     if key is None:
         raise Unauthorized("the key is not valid", hint="it may be mistyped or revoked")
     return Principal(tenant=key.tenant, credential=key.prefix, scopes=frozenset(key.scopes))
+
+
+def subject_of(request: web.Request, route: Route) -> str:
+    """What a signed address must open for this request, such as ``video/<id>``."""
+    return f"{route.opened_by}/{request.match_info[route.opened_by]}"
 
 
 def tenant_of(request: web.Request) -> TenantId:

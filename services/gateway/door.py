@@ -12,6 +12,8 @@ from aiohttp import web
 from services.gateway.checkpoints import CheckpointReader
 from services.gateway.places import Places
 from services.gateway.settings import Settings
+from services.gateway.shares import Shares
+from services.gateway.signatures import Signatures
 from services.gateway.tenants import Tenants
 from services.gateway.watch import Watchers
 from shared.blobs.store import Blobs
@@ -40,6 +42,8 @@ class Door:
     blobs: Blobs
     bus: Bus
     tenants: Tenants
+    signatures: Signatures
+    shares: Shares
     watchers: Watchers
     idempotency: Idempotency
     uploads: Uploads

@@ -70,9 +70,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 CLAIM: Final = web.RequestKey("claim", Claim)
 
 
+SECRETS: Final = frozenset({"create_share"})
+"""Operations whose answer holds a secret, which must not lie in the store for a day."""
+
+
 def repeatable(route: Route) -> Route:
     """The route, with the header and its errors if it is a POST of a tenant's."""
-    if route.method != "POST" or route.scope in {None, ADMIN}:
+    is_open = route.scope in {None, ADMIN} or route.operation in SECRETS
+    if route.method != "POST" or is_open:
         return route
     return dataclasses.replace(
         route,

@@ -26,6 +26,9 @@ from services.gateway.routes import (
     resumable,
     schedules,
     search,
+    shared,
+    shares,
+    signed,
     videos,
 )
 from shared.http.openapi import document
@@ -39,6 +42,9 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
         *pictures.ROUTES,
         *captions.ROUTES,
         *search.ROUTES,
+        *signed.ROUTES,
+        *shares.ROUTES,
+        *shared.ROUTES,
         *desk.ROUTES,
         *jobs.ROUTES,
         *job_control.ROUTES,

@@ -11,8 +11,11 @@ from pathlib import Path
 from services.gateway.app import create_app
 from services.gateway.checkpoints import CheckpointReader
 from services.gateway.door import Door
+from services.gateway.handlers import GatewayHandlers
 from services.gateway.places import Places
 from services.gateway.settings import Settings
+from services.gateway.shares import Shares
+from services.gateway.signatures import Signatures
 from services.gateway.tenants import Tenants
 from services.gateway.watch import Watchers
 from shared.blobs.store import open_blobs
@@ -21,7 +24,7 @@ from shared.errors import Conflict
 from shared.host import Runtime, Service, product_version
 from shared.http.probes import Probes
 from shared.http.server import listening
-from shared.serving import relaying, sending
+from shared.serving import answering, relaying, sending
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
@@ -42,6 +45,7 @@ _log = logging.getLogger(__name__)
 @asynccontextmanager
 async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None]:
     records = Records(runtime.store, "gateway")
+    shares = Shares(records, runtime.clock)
     tenants = Tenants(records, runtime.clock)
     blobs = open_blobs(runtime.blobs_url)
     runtime.health.add("gateway blobs", blobs.ping)
@@ -57,6 +61,8 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
         )
         # A gateway is a door in every role: what it has taken in is handed on from here.
         await stack.enter_async_context(relaying(runtime, "gateway", always=True))
+        handlers = GatewayHandlers(records, shares)
+        await stack.enter_async_context(answering(runtime, handlers.router()))
         if runtime.settings.store_url.startswith("embedded:"):
             await _ensure_default(tenants, runtime.data_dir)
         door = Door(
@@ -69,6 +75,8 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
             blobs=blobs,
             bus=bus,
             tenants=tenants,
+            signatures=Signatures(records, tenants, runtime.clock),
+            shares=shares,
             watchers=watchers,
             idempotency=Idempotency(runtime.store),
             uploads=Uploads(runtime.store, "gateway"),

@@ -130,6 +130,11 @@ class Tenants:
         await self._records.commit(Change(record.tenant).put(_key_of(prefix), revoked))
         return revoked
 
+    async def is_valid(self, prefix: str) -> bool:
+        """Whether there is a key of this prefix that was not revoked."""
+        record = await self._records.get(ApiKey, _key_of(prefix))
+        return record is not None and not record.revoked_at
+
     async def identify(self, key: str) -> ApiKey | None:
         """Whose key this is, or None. An unknown key takes the same steps as a wrong one."""
         parsed = _KEY.fullmatch(key)

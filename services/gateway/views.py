@@ -43,7 +43,7 @@ def video(
         created_at=rfc3339(record.created_at),
         media_type=record.media_type,
         sha256=record.sha256,
-        media=_media(record.media),
+        media=media(record.media),
         captions=record.captions,
         layout=record.layout or None,
         error=next((failure for failure in failures if failure), None),
@@ -136,7 +136,8 @@ def captions(video_id: str, record: records.Captions | None) -> schemas.Captions
     )
 
 
-def _media(facts: records.MediaFacts | None) -> schemas.Media | None:
+def media(facts: records.MediaFacts | None) -> schemas.Media | None:
+    """What is in a file, once it was looked at."""
     if facts is None:
         return None
     return schemas.Media(

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from shared.errors import Invalid, TooLarge, UnsupportedMedia
-from shared.http.context import request_id
+from shared.http.context import SIGNED, SIGNED_BY, request_id
 from shared.http.errors import ClientGone, Stalled, describe_status, has_left, reply
 
 T = TypeVar("T")
@@ -80,6 +80,8 @@ def read_query(request: web.Request, type_: type[Query]) -> Query:
     known = {field.encode_name: _is_list(field) for field in msgspec.structs.fields(type_)}
     given: dict[str, Any] = {}
     for name in request.query:
+        if name == SIGNED_BY and request.get(SIGNED):
+            continue
         if name not in known:
             allowed = ", ".join(sorted(known)) or "none"
             raise Invalid(f"unknown query parameter `{name[:80]}`", hint=f"known are: {allowed}")

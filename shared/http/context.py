@@ -50,6 +50,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
+SIGNED_BY: Final = "token"
+"""The query parameter of a signed address."""
+SIGNED: Final = web.RequestKey("signed", bool)
+"""Set where a signed address let the request in: its token is no handler's own parameter."""
 
 
 class Truncated(ConnectionError):

@@ -24,12 +24,21 @@ from shared.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from shared.http.context import SIGNED_BY
 from shared.http.errors import PROBLEM_JSON, Problem
 from shared.http.routes import BINARY, Route, path_parameters
 
 OPENAPI: Final = "3.1.0"
 _REF: Final = "#/components/schemas/{name}"
-_SECURITY = {"bearer": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "signed": {
+        "type": "apiKey",
+        "in": "query",
+        "name": SIGNED_BY,
+        "description": "The token of a signed address, for clients that cannot send a header.",
+    },
+}
 _LATER: Final = {"Retry-After": "Seconds to wait before the next attempt."}
 _HEADERS: Final[Mapping[type[ReelwayError], Mapping[str, str]]] = {
     Unauthorized: {"WWW-Authenticate": "The scheme that is wanted: Bearer."},
@@ -114,6 +123,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         operation["requestBody"] = {"required": not route.is_body_optional, "content": content}
     operation["responses"] = {str(route.status): _success(route, schemas), **_problems(route)}
     operation["security"] = [] if route.scope is None else [{"bearer": []}]
+    if route.opened_by:
+        operation["security"].append({"signed": []})
     if route.scope:
         operation["x-required-scope"] = route.scope
     return operation

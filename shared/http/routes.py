@@ -35,7 +35,8 @@ class Route:
     types the parts of the path that are more than text, ``headers`` names request headers with
     their meaning, or with a type whose description it is. ``status``, ``reply`` and ``media``
     describe success, ``errors`` what can go wrong besides what every such route can answer. A body
-    may be left out if ``is_body_optional``.
+    may be left out if ``is_body_optional``. ``opened_by`` names the part of the path whose thing a
+    signed address opens (``?token=``), for clients that cannot send a header.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Route:
     scope: str | None = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, Any] = field(default_factory=dict)
+    opened_by: str = ""
 
     @property
     def is_stream(self) -> bool:

@@ -33,6 +33,33 @@ def pieces_key(tenant: TenantId, upload_id: str) -> str:
     return f"{upload_key(tenant, upload_id)}:pieces"
 
 
+def signing_key(tenant: TenantId) -> str:
+    """The secret that the tenant's signed addresses rest on."""
+    return record_key(tenant, "signing")
+
+
+def share_key(tenant: TenantId, share_id: str) -> str:
+    """A share link."""
+    return record_key(tenant, "share", share_id)
+
+
+def share_log_key(tenant: TenantId, share_id: str) -> str:
+    """Who came by a share link."""
+    return f"{share_key(tenant, share_id)}:log"
+
+
+def shares_index(tenant: TenantId, video_id: str) -> str:
+    """Index of the share links of a video."""
+    return record_key(tenant, "shares", video_id)
+
+
+def link_key(digest: str) -> str:
+    """Which share link a token belongs to, by the token's SHA-256 in hex. The token comes from
+    somebody who is nobody's: this key is under no tenant.
+    """
+    return f"rw:link:{digest}"
+
+
 def file_key(tenant: TenantId, file_id: str) -> str:
     """A file."""
     return record_key(tenant, "file", file_id)

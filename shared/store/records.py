@@ -151,6 +151,14 @@ class Records:
         members = await self._store.commands.zrevrangebylex(index, highest, "-", start=0, num=limit)
         return [member.decode() for member in cast("list[bytes]", members)]
 
+    async def latest(self, stream: str, limit: int) -> list[tuple[int, dict[str, str]]]:
+        """The last entries of a stream, last first: milliseconds since the epoch, and fields."""
+        found = cast("list[Any]", await self._store.commands.xrevrange(stream, count=limit))
+        return [
+            (int(name.split(b"-")[0]), {key.decode(): text.decode() for key, text in entry.items()})
+            for name, entry in found
+        ]
+
     async def count(self, index: str) -> int:
         """How many members an index has."""
         return int(await self._store.commands.zcard(index))

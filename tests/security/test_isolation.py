@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from services.gateway.openapi import ROUTES
+from services.gateway.routes import shared
 from shared.http.routes import Route
 from shared.ids import new_id
 from tests.support.client import Client, Reply, SentEvent, client_of
 from tests.support.stack import Stack
 from tests.support.stacks import FORMS, shared_stack
 
+SHARED = {(route.method, route.path) for route in shared.ROUTES}
 OWNED = [route for route in ROUTES if "{video}" in route.path or "{job}" in route.path]
 
 
@@ -27,6 +29,7 @@ def _address(route: Route, video: str, job: str) -> str:
     path = route.path.replace("{index:[0-9]{1,6}}", "0")
     path = path.replace("{tenant}", "nobody").replace("{prefix:[a-z0-9]{12}}", "a" * 12)
     path = path.replace("{schedule}", "nightly").replace("{pool}", "media")
+    path = path.replace("{share}", job)
     return path.replace("{video}", video).replace("{job}", job).replace("{upload}", job)
 
 
@@ -94,12 +97,14 @@ async def _hear(client: Client, path: str, heard: list[SentEvent]) -> None:
 
 
 async def test_every_route_wants_a_key(stack: Stack) -> None:
-    """But the one that says what is spoken: tus clients may ask that first, and without a key."""
+    """But the one that says what is spoken, which tus clients may ask first and without a key, and
+    those of share links, whose token is the key.
+    """
     wanting = [route for route in ROUTES if route.scope is not None]
     public = {(route.method, route.path) for route in ROUTES} - {
         (route.method, route.path) for route in wanting
     }
-    assert public == {("OPTIONS", "/v1/uploads/")}
+    assert public == {("OPTIONS", "/v1/uploads/"), *SHARED}
     async with client_of(stack.url, "") as nobody:
         for route in wanting:
             reply = await nobody.call(route.method, _address(route, new_id(), new_id()))

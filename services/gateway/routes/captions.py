@@ -51,6 +51,7 @@ ROUTES = (
         reply=schemas.Captions,
         tags=("captions",),
         scope="read",
+        opened_by="video",
     ),
     Route(
         method="GET",
@@ -62,6 +63,7 @@ ROUTES = (
         media=("text/vtt",),
         tags=("captions",),
         scope="read",
+        opened_by="video",
     ),
     Route(
         method="GET",
@@ -73,5 +75,6 @@ ROUTES = (
         media=("application/x-subrip",),
         tags=("captions",),
         scope="read",
+        opened_by="video",
     ),
 )

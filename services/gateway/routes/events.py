@@ -113,5 +113,6 @@ ROUTES = (
         errors=(TooManyStreams,),
         tags=("jobs",),
         scope="read",
+        opened_by="job",
     ),
 )

@@ -6,14 +6,14 @@ from aiohttp import web
 
 from services.gateway import schemas, views
 from services.gateway.auth import tenant_of
-from services.gateway.door import DOOR, BlobContent, Door
+from services.gateway.door import DOOR, Door
 from services.gateway.lookup import find_video
+from services.gateway.media import send_picture
 from services.gateway.routes.videos import VIDEO
 from shared.contracts.records import Frames
 from shared.errors import NotFound, RangeUnsatisfiable
 from shared.http.bodies import json_reply
 from shared.http.errors import PreconditionFailed
-from shared.http.responder import respond
 from shared.http.routes import BINARY, Route
 from shared.store.keys import frames_key
 from shared.tenancy import TenantId
@@ -23,7 +23,7 @@ async def thumbnail(request: web.Request) -> web.StreamResponse:
     """A picture that stands for the video."""
     door = request.app[DOOR]
     video = await find_video(door, tenant_of(request), request.match_info["video"])
-    return await _picture(request, door, video.poster)
+    return await send_picture(request, door, video.poster)
 
 
 async def list_frames(request: web.Request) -> web.StreamResponse:
@@ -37,31 +37,13 @@ async def get_frame(request: web.Request) -> web.StreamResponse:
     door, tenant, video_id = request.app[DOOR], tenant_of(request), request.match_info["video"]
     frames = (await _frames(door, tenant, video_id)).frames
     index = int(request.match_info["index"])
-    return await _picture(request, door, frames[index].key if index < len(frames) else "")
+    return await send_picture(request, door, frames[index].key if index < len(frames) else "")
 
 
 async def _frames(door: Door, tenant: TenantId, video_id: str) -> Frames:
     await find_video(door, tenant, video_id)
     frames = await door.records.get(Frames, frames_key(tenant, video_id))
     return frames or Frames(video_id=video_id)
-
-
-async def _picture(request: web.Request, door: Door, key: str) -> web.StreamResponse:
-    if not key:
-        raise NotFound(
-            "this picture is not there yet", code="not_ready", hint="follow the video's job"
-        )
-    info = await door.blobs.head(key)
-    content = BlobContent(
-        blobs=door.blobs,
-        key=key,
-        size=info.size,
-        # A picture's key names the job that made it, so its bytes never change under it.
-        etag=f'"{key.rsplit("/", 2)[-2]}-{key.rsplit("/", 1)[-1]}"',
-        modified=info.modified,
-        media_type="image/jpeg",
-    )
-    return await respond(request, content)
 
 
 ROUTES = (
@@ -76,6 +58,7 @@ ROUTES = (
         errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
         tags=("videos",),
         scope="read",
+        opened_by="video",
     ),
     Route(
         method="GET",
@@ -98,5 +81,6 @@ ROUTES = (
         errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
         tags=("videos",),
         scope="read",
+        opened_by="video",
     ),
 )

@@ -6,8 +6,9 @@ from aiohttp import hdrs, web
 
 from services.gateway import schemas, uploads
 from services.gateway.auth import tenant_of
-from services.gateway.door import DOOR, BlobContent
+from services.gateway.door import DOOR
 from services.gateway.lookup import find_video, show_video, show_videos
+from services.gateway.media import send_video
 from shared.contracts.catalog import ApproveLayout, DeleteVideo
 from shared.contracts.records import Video
 from shared.errors import (
@@ -22,7 +23,6 @@ from shared.errors import (
 from shared.http.bodies import json_reply, read_query
 from shared.http.context import request_id
 from shared.http.errors import PreconditionFailed
-from shared.http.responder import respond
 from shared.http.routes import BINARY, Route
 from shared.ids import is_id
 from shared.store.keys import (
@@ -89,19 +89,14 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
     door = request.app[DOOR]
     video = await find_video(door, tenant_of(request), request.match_info["video"])
-    content = BlobContent(
-        blobs=door.blobs,
-        key=video.location,
-        size=video.size,
-        etag=f'"{video.sha256}"',
-        modified=video.created_at / 1000,
-        media_type=video.media_type,
-    )
-    response = await respond(request, content, name=video.name)
-    sent = response.content_length or 0
-    if request.method == hdrs.METH_GET:
-        door.metrics.range_bytes.add(sent, {"partial": response.status == 206})
-    return response
+    return await send_video(request, door, video)
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """The file as it was uploaded, to be saved under its name; with ranges, like the stream."""
+    door = request.app[DOOR]
+    video = await find_video(door, tenant_of(request), request.match_info["video"])
+    return await send_video(request, door, video, download=True)
 
 
 ROUTES = (
@@ -175,5 +170,20 @@ ROUTES = (
         errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
         tags=("videos",),
         scope="read",
+        opened_by="video",
+    ),
+    Route(
+        method="GET",
+        path=f"{VIDEO}/download",
+        handler=download,
+        summary="Download a video",
+        name="download_video",
+        reply=BINARY,
+        media=("video/*",),
+        headers={"Range": "Which bytes, as in RFC 9110 section 14.2."},
+        errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
+        tags=("videos",),
+        scope="read",
+        opened_by="video",
     ),
 )

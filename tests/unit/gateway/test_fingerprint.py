@@ -11,7 +11,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 from services.gateway.fingerprint import fingerprint, given_key
-from services.gateway.idempotency import repeatable
+from services.gateway.idempotency import SECRETS, repeatable
 from services.gateway.openapi import ROUTES
 from shared.errors import IdempotencyInProgress, IdempotencyMismatch, Invalid, TooLarge
 from shared.http.bodies import read_json
@@ -125,14 +125,16 @@ def takes_the_header(route: Route) -> bool:
 
 
 def test_every_post_of_a_tenant_takes_the_header_and_nothing_else_does() -> None:
-    posts = {r.path for r in ROUTES if r.method == "POST" and not r.path.startswith("/v1/admin")}
+    keyed = [r for r in ROUTES if r.scope is not None and not r.path.startswith("/v1/admin")]
+    posts = {r.path for r in keyed if r.method == "POST" and r.operation not in SECRETS}
     assert {"/v1/videos", "/v1/jobs/{job}/cancel", "/v1/jobs/{job}/retry"} < posts
     assert {route.path for route in ROUTES if takes_the_header(route)} == posts
 
 
-def test_the_answer_that_holds_a_new_key_is_never_kept() -> None:
-    (makes_keys,) = [route for route in ROUTES if route.name == "create_key"]
-    assert not takes_the_header(makes_keys)
+@pytest.mark.parametrize("name", ["create_key", "create_share"])
+def test_an_answer_that_holds_a_secret_is_never_kept(name: str) -> None:
+    (makes_it,) = [route for route in ROUTES if route.name == name]
+    assert not takes_the_header(makes_it)
 
 
 def test_what_a_route_says_of_itself_stays() -> None:
