@@ -35,6 +35,11 @@ def derived_id_at(milliseconds: int, *parts: str) -> str:
     return _uuid7(milliseconds, sha256("\x1f".join(parts).encode()).digest()[:10])
 
 
+def file_of(upload_id: str) -> str:
+    """The id of the file that an upload becomes."""
+    return derived_id("file", upload_id)
+
+
 def is_id(text: str) -> bool:
     """Whether the text is an id in canonical form."""
     return _CANONICAL.fullmatch(text) is not None

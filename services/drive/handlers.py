@@ -11,10 +11,11 @@ from shared.bus.router import Context, Router
 from shared.contracts.drive import CompleteUpload, DeleteFile
 from shared.contracts.jobs import JobDiscarded, JobFinished, SubmitJob
 from shared.contracts.records import File, Job
-from shared.ids import derived_id
+from shared.ids import derived_id, file_of
 from shared.serving import change_of
 from shared.store.keys import deleted_key, file_key
 from shared.store.records import Records
+from shared.store.space import Space
 from shared.tenancy import TenantId, tenant_id
 from shared.work.jobs import ENDED, Jobs
 from shared.work.results import Results, source_of
@@ -29,6 +30,7 @@ class DriveHandlers:
     jobs: Jobs
     results: Results
     pieces: Pieces
+    space: Space
 
     def router(self) -> Router:
         """The service's table of contents."""
@@ -65,6 +67,7 @@ class DriveHandlers:
             await self.blobs.delete_prefix(locations.work_of(context.tenant, job_id))
         if file is not None:
             await self._drop_results(context.tenant, file.sha256, file.id)
+        await self.space.give(context.tenant, message.file_id)
         change = change_of(context).delete(file_key(context.tenant, message.file_id))
         await self.records.commit(change)
 
@@ -122,9 +125,10 @@ class DriveHandlers:
             return
         await self.blobs.delete(locations.incoming(tenant, upload_id))
         await self.pieces.drop(tenant, upload_id)
-        file_id = derived_id("file", upload_id)
+        file_id = file_of(upload_id)
         if not await self.records.exists(file_key(tenant, file_id)):
             await self.blobs.delete_prefix(locations.files(tenant, file_id))
+            await self.space.give(tenant, file_id)
 
 
 def may_go_on(job: Job) -> bool:

@@ -13,6 +13,8 @@ from shared.blobs import locations
 from shared.blobs.store import Blobs
 from shared.clock import Clock
 from shared.errors import Locked, NotFound, ReelwayError
+from shared.ids import file_of
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.telemetry.names import Action
 from shared.tenancy import TenantId
@@ -29,6 +31,7 @@ class Pieces:
 
     uploads: Uploads
     blobs: Blobs
+    space: Space
     clock: Clock
 
     async def join(self, context: StepContext, upload_id: str, target: str) -> bool:
@@ -71,6 +74,7 @@ class Pieces:
                 return False
             await self.blobs.clear(locations.pieces(tenant, upload_id))
             await hold.remove()
+            await self.space.give(tenant, file_of(upload_id))
         return True
 
 

@@ -16,6 +16,7 @@ from shared.serving import answering, relaying, working
 from shared.settings import Said
 from shared.settings import Settings as Base
 from shared.store.records import Records
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.work.jobs import Jobs
 from shared.work.results import Results
@@ -35,9 +36,10 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
     runtime.health.add("drive blobs", blobs.ping)
     records = Records(runtime.store, "drive")
     jobs, results = Jobs(runtime.store), Results(runtime.store)
-    pieces = Pieces(Uploads(runtime.store, "drive"), blobs, runtime.clock)
+    space = Space(runtime.store)
+    pieces = Pieces(Uploads(runtime.store, "drive"), blobs, space, runtime.clock)
     handlers = DriveHandlers(
-        records=records, blobs=blobs, jobs=jobs, results=results, pieces=pieces
+        records=records, blobs=blobs, jobs=jobs, results=results, pieces=pieces, space=space
     )
     sweep = Sweep(records=records, blobs=blobs, jobs=jobs, results=results, clock=runtime.clock)
     async with AsyncExitStack() as stack:
@@ -50,7 +52,7 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
         worker = working(
             runtime,
             pool="drive",
-            steps={"store": store_step(records, pieces)},
+            steps={"store": store_step(records, pieces, space)},
             blobs=blobs,
             slots=settings.slots,
         )

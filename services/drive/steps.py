@@ -13,23 +13,26 @@ from shared.clock import now_ms
 from shared.contracts.drive import FileStored
 from shared.contracts.records import File, StepOutput
 from shared.errors import NotFound
-from shared.ids import derived_id
+from shared.ids import derived_id, file_of
 from shared.store.keys import file_key, source_key
 from shared.store.records import Records
+from shared.store.space import Space
 from shared.work.context import StepContext, StepFunction
 from shared.work.step import BadInput
 
 
-def store_step(records: Records, pieces: Pieces) -> StepFunction:
+def store_step(records: Records, pieces: Pieces, space: Space) -> StepFunction:
     """The step ``store``: verify, hash and put an upload into its place."""
 
     async def store(context: StepContext) -> StepOutput:
         upload_id = str(context.job.params["upload_id"])
-        file_id = derived_id("file", upload_id)
+        file_id = file_of(upload_id)
         known = await records.get(File, file_key(context.tenant, file_id))
         if known is None:
             known = await _take_in(context, pieces, upload_id, file_id)
             await _record(context, records, known)
+            if not await space.has(context.tenant, file_id):  # the job has waited for very long
+                await space.take(context.tenant, file_id, known.size)
         await pieces.drop(context.tenant, upload_id)
         return StepOutput(
             result={

@@ -11,12 +11,18 @@ from shared.contracts.records import Tier
 TenantName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
+Bytes = Annotated[
+    int, msgspec.Meta(ge=0, description="How many bytes its files may have; 0: any number")
+]
+
+
 class NewTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tenant to make."""
 
     id: TenantName
     tier: Tier = "free"
     auto_approve: bool = True
+    max_bytes: Bytes = 0
 
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +31,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     tier: Tier
     auto_approve: bool
+    max_bytes: int
     created_at: str
 
 
@@ -56,6 +63,7 @@ class TenantChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     tier: Tier | None = None
     auto_approve: bool | None = None
+    max_bytes: Bytes | None = None
 
 
 class TenantWork(msgspec.Struct, frozen=True, kw_only=True):

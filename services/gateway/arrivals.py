@@ -13,16 +13,21 @@ from services.gateway.door import Door
 from services.gateway.idempotency import attempt_of
 from services.gateway.names import video_name
 from services.gateway.pieces import Arrival
-from services.gateway.uploads import keep_accepted
+from services.gateway.room import Promise
+from services.gateway.uploads import check_length, keep_accepted
 from shared.contracts.drive import CompleteUpload
 from shared.contracts.records import Accepted
-from shared.errors import Conflict, Invalid, TooLarge
+from shared.errors import Conflict, Invalid, Rejected, TooLarge
 from shared.http.bodies import stream_body
 from shared.http.context import request_id
 from shared.http.sse import STREAMS
+from shared.ids import file_of
 from shared.store.records import Change
-from shared.store.uploads import Hold, Upload
+from shared.store.uploads import ABANDONED_SECONDS, Hold, Upload
 from shared.tenancy import tenant_id
+
+_LATE_SECONDS = 3600
+"""Whoever removes abandoned uploads may come so late."""
 
 
 def new_upload(request: web.Request, length: int | None) -> Upload:
@@ -47,24 +52,37 @@ async def joined(request: web.Request, door: Door, parts: tuple[str, ...]) -> Up
         raise Invalid("an upload that consists of others has neither bytes nor a length of its own")
     found = [await door.uploads.get(tenant, part) for part in parts]
     length = sum(part.offset for part in found)
-    if length > door.settings.max_upload_bytes:
-        raise TooLarge(f"{length} bytes are more than the {door.settings.max_upload_bytes} allowed")
+    check_length(door, length)
     upload = new_upload(request, length)
+    promise = promised(door, upload)
     async with place_in_line(request, upload.job_id):
-        await _keep_accepted(door, upload, length)
-        await door.uploads.join(upload, parts, _said(request, upload, length))
+        await _complete(door, promise, upload, length)
+        try:
+            await door.uploads.join(upload, parts, _said(request, upload, length))
+        except Rejected:
+            await promise.give_back()
+            raise
+    await door.space.give(tenant, *map(file_of, parts))
     return upload
+
+
+def promised(door: Door, upload: Upload) -> Promise:
+    """The bytes of an upload, which are promised to it for as long as it lives."""
+    return door.promise(tenant_id(upload.tenant), upload.id, ABANDONED_SECONDS + _LATE_SECONDS)
 
 
 async def receive(request: web.Request, door: Door, hold: Hold, upload: Upload) -> None:
     """Take what the request brings; say that the upload is complete if it then is."""
     length, limit = _lengths(request, door, upload)
+    promise = promised(door, upload)
+    await promise.expect(upload.offset, length)  # before the client is told to go on
     arrival = Arrival(
         upload=upload,
         hold=hold,
         blobs=door.blobs,
         said=_said(request, upload, length),
-        completing=partial(_keep_accepted, door, upload, length),
+        expecting=lambda arrived: promise.expect_more(arrived, length),
+        completing=partial(_complete, door, promise, upload, length),
         leaving=request.app[STREAMS].ending,
         length=length,
         checksum=tus.checksum_of(request.headers),
@@ -90,10 +108,17 @@ def _lengths(request: web.Request, door: Door, upload: Upload) -> tuple[int | No
     return length, (most if length is None else length) - upload.offset
 
 
+async def _complete(door: Door, promise: Promise, upload: Upload, length: int | None) -> None:
+    """The last bytes are here: they stay, and somebody waits for what becomes of them. A part waits
+    for the others.
+    """
+    if upload.concat != tus.PARTIAL:
+        await _keep_accepted(door, upload, length)
+        await promise.keep(length or 0)
+
+
 async def _keep_accepted(door: Door, upload: Upload, length: int | None) -> None:
     """Until drive has taken a complete upload, this stands in for its video and its job."""
-    if upload.concat == tus.PARTIAL:
-        return
     accepted = Accepted(
         video_id=upload.video_id,
         job_id=upload.job_id,

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.gateway.checkpoints import CheckpointReader
 from services.gateway.places import Places
+from services.gateway.room import Promise, Room
 from services.gateway.settings import Settings
 from services.gateway.shares import Shares
 from services.gateway.signatures import Signatures
@@ -22,8 +23,10 @@ from shared.clock import Clock
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.telemetry.metrics import Metrics
+from shared.tenancy import TenantId
 from shared.work.jobs import Jobs
 from shared.work.ledger import Ledger
 from shared.work.schedules import Schedules
@@ -49,8 +52,14 @@ class Door:
     uploads: Uploads
     checkpoints: CheckpointReader
     places: Places
+    space: Space
+    room: Room
     metrics: Metrics
     clock: Clock
+
+    def promise(self, tenant: TenantId, upload_id: str, seconds: float) -> Promise:
+        """Bytes for an upload; see :class:`~services.gateway.room.Promise`."""
+        return Promise(self.space, self.room, self.tenants, tenant, upload_id, seconds)
 
 
 DOOR: Final = web.AppKey("door", Door)

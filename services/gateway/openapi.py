@@ -29,6 +29,7 @@ from services.gateway.routes import (
     shared,
     shares,
     signed,
+    usage,
     videos,
 )
 from shared.http.openapi import document
@@ -39,6 +40,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
     for route in (
         *videos.ROUTES,
         *resumable.ROUTES,
+        *usage.ROUTES,
         *pictures.ROUTES,
         *captions.ROUTES,
         *search.ROUTES,

@@ -24,7 +24,8 @@ one."""
 @dataclass
 class Arrival:
     """The bytes of one request on their way into an upload. ``ended`` is why no more came;
-    ``completing`` is called before the last of all bytes count, ``said`` goes out with them.
+    ``expecting`` is called with how far the bytes reach before more are kept, ``completing`` before
+    the last of all bytes count; ``said`` goes out with these.
     """
 
     upload: Upload
@@ -32,6 +33,7 @@ class Arrival:
     blobs: Blobs
     said: Change
     leaving: asyncio.Event
+    expecting: Callable[[int], Awaitable[None]]
     completing: Callable[[], Awaitable[None]]
     length: int | None = None
     checksum: Checksum | None = None
@@ -107,6 +109,9 @@ class Arrival:
             while size < self.piece_bytes and await self._look(body):
                 chunk, self._next = self._next, b""
                 size += len(chunk)
+                if not await self._has_room(start + size):
+                    size -= len(chunk)
+                    return
                 yield chunk
 
         self._kept.append(Piece(key, 0))
@@ -115,6 +120,15 @@ class Arrival:
         self.offset += size
         if self.checksum is None:
             await self._add(start)
+
+    async def _has_room(self, offset: int) -> bool:
+        """Whether so many bytes may be here; if not, what came before stays."""
+        try:
+            await self.expecting(offset)
+        except ReelwayError as error:
+            self.ended = error
+            return False
+        return True
 
     async def _settle(self) -> None:
         """Add what waited for its checksum, or that there is nothing more to come."""

@@ -13,6 +13,7 @@ from services.gateway.checkpoints import CheckpointReader
 from services.gateway.door import Door
 from services.gateway.handlers import GatewayHandlers
 from services.gateway.places import Places
+from services.gateway.room import Room
 from services.gateway.settings import Settings
 from services.gateway.shares import Shares
 from services.gateway.signatures import Signatures
@@ -28,6 +29,7 @@ from shared.serving import answering, relaying, sending
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.telemetry.names import Action
 from shared.telemetry.traces import inject
@@ -61,6 +63,8 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
         )
         # A gateway is a door in every role: what it has taken in is handed on from here.
         await stack.enter_async_context(relaying(runtime, "gateway", always=True))
+        room = Room(blobs, settings.reserve_bytes, runtime.metrics)
+        await stack.enter_async_context(runtime.supervise("room watcher", room.watch()))
         handlers = GatewayHandlers(records, shares)
         await stack.enter_async_context(answering(runtime, handlers.router()))
         if runtime.settings.store_url.startswith("embedded:"):
@@ -82,6 +86,8 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
             uploads=Uploads(runtime.store, "gateway"),
             checkpoints=CheckpointReader(runtime.store, blobs),
             places=Places(settings),
+            space=Space(runtime.store),
+            room=room,
             metrics=runtime.metrics,
             clock=runtime.clock,
         )

@@ -57,10 +57,18 @@ class Tenants:
         self._records = records
         self._clock = clock
 
-    async def create(self, name: str, tier: Tier = "free", *, auto_approve: bool = True) -> Tenant:
+    async def create(
+        self, name: str, tier: Tier = "free", *, auto_approve: bool = True, max_bytes: int = 0
+    ) -> Tenant:
         """A new tenant; :class:`Conflict` when there is one of that name."""
         owner = tenant_id(name)
-        tenant = Tenant(id=owner, tier=tier, created_at=self._clock(), auto_approve=auto_approve)
+        tenant = Tenant(
+            id=owner,
+            tier=tier,
+            created_at=self._clock(),
+            auto_approve=auto_approve,
+            max_bytes=max_bytes,
+        )
         change = Change(owner).absent(tenant_key(owner)).put(tenant_key(owner), tenant)
         try:
             await self._records.commit(change.index(TENANTS, owner))
@@ -76,7 +84,12 @@ class Tenants:
         return found
 
     async def change(
-        self, tenant: TenantId, *, tier: Tier | None = None, auto_approve: bool | None = None
+        self,
+        tenant: TenantId,
+        *,
+        tier: Tier | None = None,
+        auto_approve: bool | None = None,
+        max_bytes: int | None = None,
     ) -> Tenant:
         """Change a tenant; what is None stays. :class:`NotFound` when there is none."""
         found = await self.get(tenant)
@@ -84,6 +97,7 @@ class Tenants:
             found,
             tier=tier or found.tier,
             auto_approve=found.auto_approve if auto_approve is None else auto_approve,
+            max_bytes=found.max_bytes if max_bytes is None else max_bytes,
         )
         await self._records.commit(Change(tenant).put(tenant_key(tenant), changed))
         return changed

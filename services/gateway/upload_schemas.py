@@ -21,3 +21,14 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     video: str
     job: str
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant has; `max_bytes` is null without a quota. While `intake` is paused for want of
+    space, no upload is taken.
+    """
+
+    bytes: int
+    files: int
+    max_bytes: int | None
+    intake: Literal["open", "paused"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -12,12 +13,13 @@ from services.gateway.admission import place_in_line
 from services.gateway.door import Door
 from services.gateway.idempotency import attempt_of
 from services.gateway.names import video_name
+from services.gateway.room import Promise
 from services.gateway.schemas import UploadName
 from shared.blobs import locations
 from shared.bus.transport import Disconnected, Full, Unroutable
 from shared.contracts.drive import CompleteUpload
 from shared.contracts.records import Accepted
-from shared.errors import Invalid, StorageFull, TooLarge
+from shared.errors import Invalid, TooLarge, Unavailable
 from shared.http.bodies import read_query, stream_body
 from shared.http.context import request_id
 from shared.http.multipart import first_file
@@ -26,6 +28,8 @@ from shared.store.records import Change
 from shared.tenancy import TenantId
 
 ACCEPTED_SECONDS = 3600
+PROMISED_SECONDS = 3600
+"""Room for an upload that nothing comes of comes back after that."""
 FORM = "multipart/form-data"
 
 
@@ -44,16 +48,19 @@ async def receive(request: web.Request, door: Door, tenant: TenantId) -> Accepte
     given = video_name(read_query(request, UploadName).name)
     if request.content_length == 0:
         raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
-    await check_room(door, request.content_length)
+    check_length(door, request.content_length)
+    promise = door.promise(tenant, upload_id, PROMISED_SECONDS)
     job_id = attempt.id("job")
     async with place_in_line(request, job_id):
-        accepted = await _store(request, door, locations.incoming(tenant, upload_id), given, job_id)
+        accepted = await _store(request, door, promise, given, job_id)
         await attempt.keep(msgspec.json.encode(accepted))
+        await promise.keep(accepted.size)
         try:
             await _hand_on(request, door, tenant, upload_id, accepted)
         except (Disconnected, Unroutable, Full):  # certainly not told: the file is let go again
             await attempt.keep(b"")
             await door.blobs.delete(locations.incoming(tenant, upload_id))
+            await promise.give_back()
             raise
     return accepted
 
@@ -65,14 +72,19 @@ def uploaded(accepted: Accepted) -> schemas.Uploaded:
     )
 
 
-async def _store(request: web.Request, door: Door, key: str, given: str, job_id: str) -> Accepted:
+async def _store(
+    request: web.Request, door: Door, promise: Promise, given: str, job_id: str
+) -> Accepted:
     """Put the request's file where it arrives; answers what it will be."""
-    name, chunks = await _content(request, door, given)
-    counted = _Counted(chunks)
-    await door.blobs.put(key, counted.chunks())
-    if not counted.size:
-        await door.blobs.delete(key)
-        raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
+    counted = _Counted(promise, request.content_length)
+    try:
+        await promise.expect(0, request.content_length)
+        name, chunks = await _content(request, door, given)
+        await _put(door, locations.incoming(promise.tenant, promise.upload_id), counted, chunks)
+    except BaseException:
+        with suppress(Unavailable):  # then it comes back when its time is over
+            await promise.give_back()
+        raise
     door.metrics.upload_bytes.add(counted.size, {"protocol": "single"})
     return Accepted(
         video_id=attempt_of(request).id("video"),
@@ -83,14 +95,18 @@ async def _store(request: web.Request, door: Door, key: str, given: str, job_id:
     )
 
 
-async def check_room(door: Door, declared: int | None) -> None:
-    """Refuse before the first byte is read what could not be kept anyway."""
+async def _put(door: Door, key: str, counted: _Counted, chunks: AsyncIterator[bytes]) -> None:
+    await door.blobs.put(key, counted.chunks(chunks))
+    if not counted.size:
+        await door.blobs.delete(key)
+        raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
+
+
+def check_length(door: Door, declared: int | None) -> None:
+    """Refuse before the first byte is read what is too long anyway."""
     limit = door.settings.max_upload_bytes
     if declared is not None and declared > limit:
         raise TooLarge(f"{declared} bytes are more than the {limit} allowed")
-    free = await door.blobs.free_bytes()
-    if free is not None and free - (declared or 0) < door.settings.reserve_bytes:
-        raise StorageFull(hint="make room, or add storage, and try again")
 
 
 async def _content(
@@ -106,15 +122,18 @@ async def _content(
 
 
 class _Counted:
-    """Chunks on their way, and how many bytes they were."""
+    """Chunks on their way, how many bytes they were, and room for those that follow."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, promise: Promise, length: int | None) -> None:
         self.size = 0
-        self._chunks = chunks
+        self._promise = promise
+        self._length = length
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
+    async def chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same chunks."""
+        async for chunk in chunks:
             self.size += len(chunk)
+            await self._promise.expect_more(self.size, self._length)
             yield chunk
 
 

@@ -34,13 +34,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tenant(Record, frozen=True, kw_only=True):
     """Who owns videos (owner: gateway). ``auto_approve`` lets a sure layout pass without a
-    person.
+    person; files have ``max_bytes`` in all, or any number (0).
     """
 
     id: str
     tier: Tier
     created_at: int
     auto_approve: bool = True
+    max_bytes: int = 0
 
 
 class Accepted(Record, frozen=True, kw_only=True):

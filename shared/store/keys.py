@@ -60,6 +60,11 @@ def link_key(digest: str) -> str:
     return f"rw:link:{digest}"
 
 
+def space_key(tenant: TenantId) -> str:
+    """How many bytes the tenant has, by file."""
+    return record_key(tenant, "space")
+
+
 def file_key(tenant: TenantId, file_id: str) -> str:
     """A file."""
     return record_key(tenant, "file", file_id)

@@ -39,6 +39,7 @@ class Metrics:
     bus_consumed: Counter
     bus_buried: Counter
     bus_handler_duration: Histogram
+    storage_free: Gauge
     outbox_lag: Gauge
     job_transitions: Counter
     claim_duration: Histogram

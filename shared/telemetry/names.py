@@ -110,6 +110,10 @@ METRICS: dict[str, Metric] = {
         ("kind",),
         FAST,
     ),
+    # Room on the disk that takes uploads; below the reserve nothing is taken in.
+    "storage_free": Metric(
+        "reelway.storage.free", "gauge", "By", "Free bytes on the disk that takes uploads"
+    ),
     # How far the relay is behind the services.
     "outbox_lag": Metric(
         "reelway.outbox.lag", "gauge", "s", "Age of the oldest unpublished message", ("service",)
@@ -249,6 +253,8 @@ class Action(StrEnum):
     RESULT_TAKEN = "result_taken"  # a step was not run: its result was there already
     RESULT_DAMAGED = "result_damaged"  # an earlier result cannot be used; the step is run
     RESULT_NOT_KEPT = "result_not_kept"  # a result could not be written down for others
+    INTAKE_PAUSED = "intake_paused"  # the disk has less than its reserve free; no uploads are taken
+    INTAKE_RESUMED = "intake_resumed"  # there is room again
     UPLOADS_ABANDONED = "uploads_abandoned"  # uploads that nobody went on with were removed
     RESULTS_SWEPT = "results_swept"  # files of results that nobody uses any more were removed
     SWEEP_FAILED = "sweep_failed"  # looking for such files broke off; it is tried again later

@@ -21,6 +21,7 @@ from tests.support.aof import groups
 from tests.support.cargo import Cargo, cargo_in
 from tests.support.dues import Due, dues_in
 from tests.support.history import History
+from tests.support.larder import Larder, larder_in
 from tests.support.processes import RedisProcess
 from tests.support.replies import Reply, replies_in
 from tests.support.rights import Right, rights_in
@@ -42,6 +43,8 @@ class Outcome:
     """What became of the times of recurring jobs."""
     cargo: Cargo
     """Uploads in pieces."""
+    larder: Larder
+    """Space for them."""
     shelf: Shelf
     """The results that were kept."""
     struck: frozenset[tuple[str, Fault]]
@@ -76,6 +79,7 @@ def outcome_of(
         replies=tuple(replies_in(writes)),
         dues=tuple(dues_in(writes)),
         cargo=cargo_in(writes),
+        larder=larder_in(writes),
         shelf=shelf_in(writes),
         struck=frozenset((strike.point, strike.fault) for strike in board.strikes()),
         orders=tuple(Order(int(number)) for number in sorted(numbers, key=int)),

@@ -12,6 +12,7 @@ from shared.ids import new_id
 from shared.store.keys import upload_key
 from shared.store.records import Change
 from shared.store.redis import Store
+from shared.store.space import Space
 from shared.store.uploads import Piece, Upload, Uploads
 from tests.recovery.parcels import TENANTS
 
@@ -28,6 +29,7 @@ class Shipper:
     def __init__(self, store: Store) -> None:
         self._redis = store.commands
         self._uploads = Uploads(store, "shipper")
+        self._space = Space(store)
 
     async def round(self) -> None:
         """Begin an upload, go on with one, give one up, forget about one, or make one of two."""
@@ -54,6 +56,7 @@ class Shipper:
             with suppress(Rejected):
                 async with self._uploads.held(tenant, upload_id, _PATIENCE) as hold:
                     await hold.remove()
+                    await self._space.give(tenant, upload_id)
 
     async def _begin(self, length: int = LENGTH, concat: str = "") -> Upload:
         upload = Upload(
@@ -65,8 +68,15 @@ class Shipper:
             length=length,
             concat=concat,
         )
+        await self._expect(upload)
         await self._uploads.create(upload)
         return upload
+
+    async def _expect(self, upload: Upload, size: int = 0) -> None:
+        """Space for what has still to come, sometimes for so short that it comes back."""
+        length = upload.length or 0
+        seconds, due = random.choice((0.1, 600)), length - upload.offset - size
+        await self._space.take(TENANTS[0], upload.id, length, seconds=seconds, due=due)
 
     async def _go_on(self) -> None:
         latest = cast("list[bytes]", await self._redis.lrange(UNDER_WAY, 0, _LOOKED_AT - 1))
@@ -78,9 +88,11 @@ class Shipper:
             upload = await self._uploads.get(TENANTS[0], upload_id)
             if random.random() < 0.05 and upload.concat == "":
                 await hold.remove()
+                await self._space.give(TENANTS[0], upload_id)
                 return
             size = min(random.randint(1, most), (upload.length or 0) - upload.offset)
             if size:
+                await self._expect(upload, size)
                 piece = Piece(f"{upload.offset}-{size}", size)
                 await hold.add(upload.offset, [piece], _said(upload))
 

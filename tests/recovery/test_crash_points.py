@@ -88,6 +88,11 @@ def test_uploads_in_pieces_only_grow_and_are_told_of_once(
     assert outcome.cargo.said
 
 
+def test_space_is_what_was_taken_and_not_given_back(outcome: Outcome) -> None:
+    assert outcome.larder.wrong == []
+    assert outcome.larder.changes > len(outcome.cargo.uploads)
+
+
 @pytest.mark.parametrize("check", [shelves.kept_by_strangers, shelves.orphans])
 def test_results_are_kept_by_who_holds_the_job_while_there_are_files(
     outcome: Outcome, check: shelves.Check

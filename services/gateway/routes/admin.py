@@ -27,7 +27,7 @@ async def create_tenant(request: web.Request) -> web.StreamResponse:
     """Make a tenant. It has no key yet."""
     body = await read_json(request, schemas.NewTenant)
     tenant = await request.app[DOOR].tenants.create(
-        body.id, body.tier, auto_approve=body.auto_approve
+        body.id, body.tier, auto_approve=body.auto_approve, max_bytes=body.max_bytes
     )
     return json_reply(_shown(tenant), status=201)
 
@@ -39,14 +39,17 @@ async def get_tenant(request: web.Request) -> web.StreamResponse:
 
 
 async def change_tenant(request: web.Request) -> web.StreamResponse:
-    """Give a tenant another tier, or another policy for layouts. Jobs in line keep their priority;
-    a new tier counts, with its limits, from the next job on.
+    """Give a tenant another tier, another policy for layouts, or another quota. Jobs in line keep
+    their priority; a new tier counts, with its limits, from the next job on. With a quota below
+    what the tenant has, nothing goes, and nothing more is taken in.
     """
     owner = tenant_id(request.match_info["tenant"])
     tenants = request.app[DOOR].tenants
     await tenants.get(owner)
     body = await read_json(request, schemas.TenantChange)
-    changed = await tenants.change(owner, tier=body.tier, auto_approve=body.auto_approve)
+    changed = await tenants.change(
+        owner, tier=body.tier, auto_approve=body.auto_approve, max_bytes=body.max_bytes
+    )
     return json_reply(_shown(changed))
 
 
@@ -72,6 +75,7 @@ def _shown(tenant: Tenant) -> schemas.TenantView:
         id=tenant.id,
         tier=tenant.tier,
         auto_approve=tenant.auto_approve,
+        max_bytes=tenant.max_bytes,
         created_at=rfc3339(tenant.created_at),
     )
 

@@ -8,11 +8,11 @@ from aiohttp import hdrs, web
 
 from services.gateway import tus
 from services.gateway.admission import place_in_line
-from services.gateway.arrivals import joined, new_upload, receive
+from services.gateway.arrivals import joined, new_upload, promised, receive
 from services.gateway.auth import tenant_of
 from services.gateway.door import DOOR
 from services.gateway.upload_schemas import Upload as UploadView
-from services.gateway.uploads import check_room
+from services.gateway.uploads import check_length
 from shared.blobs import locations
 from shared.clock import rfc3339
 from shared.errors import (
@@ -62,8 +62,9 @@ async def create(request: web.Request) -> web.StreamResponse:
     upload = new_upload(request, tus.length_of(request.headers))
     if request.body_exists:
         tus.check_type(request.content_type)
-    await check_room(door, upload.length)
+    check_length(door, upload.length)
     async with place_in_line(request, upload.job_id):
+        await promised(door, upload).expect(0, upload.length)
         await door.uploads.create(upload)
     if request.body_exists or upload.length == 0:
         async with door.uploads.held(tenant, upload.id) as hold:
@@ -119,6 +120,7 @@ async def terminate(request: web.Request) -> web.StreamResponse:
         upload = await door.uploads.get(tenant, upload_id)
         if upload.state == "open" or upload.concat == tus.PARTIAL:
             await door.blobs.clear(locations.pieces(tenant, upload_id))
+            await promised(door, upload).give_back()
         await hold.remove()
     return web.Response(status=204)
 

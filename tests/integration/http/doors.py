@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from services.drive.pieces import Pieces
 from services.gateway.service import GATEWAY
 from services.gateway.settings import Settings
 from services.gateway.tenants import Tenants
-from shared.blobs.store import Blobs, open_blobs
+from shared.blobs.store import open_blobs
 from shared.bus.consumer import Consumer
 from shared.bus.memory import MemoryTransport
 from shared.clock import now_ms
+from shared.errors import Conflict
 from shared.health import Health
 from shared.host import Runtime
 from shared.settings import HostSettings
 from shared.store.records import Records
 from shared.store.redis import Store
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.telemetry.metrics import new_metrics
 from shared.telemetry.traces import new_tracer
@@ -88,26 +90,31 @@ class Doors:
 
 
 @asynccontextmanager
-async def doors(store: Store, folder: Path, count: int = 2) -> AsyncIterator[Doors]:
-    """So many gateways."""
+async def doors(
+    store: Store, folder: Path, count: int = 2, **settings: Any
+) -> AsyncIterator[Doors]:
+    """So many gateways, with these settings."""
+    chosen = Settings(port=0, **settings)
     transport, blobs = MemoryTransport(), open_blobs((folder / "blobs").as_uri())
     tenants = Tenants(Records(store, "gateway"), now_ms)
     keys = {}
     for tenant in (ACME, BEE):
-        await tenants.create(tenant, "enterprise")
+        with suppress(Conflict):  # made by other doors on this store
+            await tenants.create(tenant, "enterprise")
         keys[tenant] = (await tenants.create_key(tenant)).key
-    pieces = Pieces(Uploads(store, "drive"), blobs, now_ms)
+    pieces = Pieces(Uploads(store, "drive"), blobs, Space(store), now_ms)
     drive = DriveHandlers(
         records=Records(store, "drive"),
         blobs=blobs,
         jobs=Jobs(store),
         results=Results(store),
         pieces=pieces,
+        space=Space(store),
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(Consumer(transport, drive.router()).running())
         urls = [
-            str(await stack.enter_async_context(_door(stack, store, transport, folder, blobs)))
+            str(await stack.enter_async_context(_door(stack, store, transport, folder, chosen)))
             for _ in range(count)
         ]
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -117,7 +124,11 @@ async def doors(store: Store, folder: Path, count: int = 2) -> AsyncIterator[Doo
 
 @asynccontextmanager
 async def _door(
-    stack: AsyncExitStack, store: Store, transport: MemoryTransport, folder: Path, blobs: Blobs
+    stack: AsyncExitStack,
+    store: Store,
+    transport: MemoryTransport,
+    folder: Path,
+    settings: Settings,
 ) -> AsyncIterator[str]:
     runtime = Runtime(
         settings=HostSettings(store_url=store.url),
@@ -133,5 +144,5 @@ async def _door(
     )
     stack.callback(runtime.metrics.close)
     stack.callback(runtime.tracer.close)
-    async with GATEWAY.run(runtime, Settings(port=0)) as url:
+    async with GATEWAY.run(runtime, settings) as url:
         yield str(url)

@@ -31,6 +31,7 @@ from shared.settings import HostSettings
 from shared.store.keys import accepted_key, idempotency_key
 from shared.store.records import Records
 from shared.store.redis import Store
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.telemetry.metrics import new_metrics
 from shared.telemetry.traces import new_tracer
@@ -122,7 +123,8 @@ async def house(store: Store, tmp_path: Path) -> AsyncIterator[House]:
         blobs=blobs,
         jobs=Jobs(store),
         results=Results(store),
-        pieces=Pieces(Uploads(store, "drive"), blobs, now_ms),
+        pieces=Pieces(Uploads(store, "drive"), blobs, Space(store), now_ms),
+        space=Space(store),
     )
     async with AsyncExitStack() as stack:
         stack.callback(runtime.metrics.close)

@@ -25,6 +25,7 @@ from shared.store.keys import deleted_key, file_key, source_key
 from shared.store.outbox import RedisOutbox
 from shared.store.records import Change, Records, StaleFence
 from shared.store.redis import Store
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.work.context import StepContext
 from shared.work.failures import describe
@@ -48,15 +49,17 @@ class Drive:
         self.records = Records(store, "drive")
         self.blobs: Blobs = open_blobs(folder.as_uri())
         self.results = Results(store)
-        pieces = Pieces(Uploads(store, "drive"), self.blobs, now_ms)
+        self.space = Space(store)
+        pieces = Pieces(Uploads(store, "drive"), self.blobs, self.space, now_ms)
         self.handlers = DriveHandlers(
             records=self.records,
             blobs=self.blobs,
             jobs=self.bench.jobs,
             results=self.results,
             pieces=pieces,
+            space=self.space,
         )
-        self.store_step = store_step(self.records, pieces)
+        self.store_step = store_step(self.records, pieces, self.space)
         self.folder = folder
 
     async def upload(self, content: bytes = VIDEO, size: int | None = None) -> NewJob:

@@ -24,6 +24,7 @@ from shared.errors import Unavailable
 from shared.store.keys import TENANTS, deleted_key, file_key, resting_key, result_key, source_key
 from shared.store.records import Change, Records
 from shared.store.redis import Store
+from shared.store.space import Space
 from shared.store.uploads import Uploads
 from shared.tenancy import TenantId
 from shared.work.governor import Governor
@@ -48,7 +49,8 @@ class Keeper(Makers):
             blobs=self.blobs,
             jobs=bench.jobs,
             results=self.results,
-            pieces=Pieces(Uploads(bench.store, "drive"), self.blobs, now_ms),
+            pieces=Pieces(Uploads(bench.store, "drive"), self.blobs, Space(bench.store), now_ms),
+            space=Space(bench.store),
         )
         self.sweep = Sweep(
             records=self.records,

@@ -43,12 +43,16 @@ async def test_a_client_that_never_pauses_is_stopped_too(who: str, error: type[E
     async def completing() -> None:
         """Nobody asks."""
 
+    async def expecting(_arrived: int) -> None:
+        """There is room."""
+
     arrival = Arrival(
         upload=Upload(id="u", tenant="acme", name="a", video_id="v", job_id="j", length=CHUNKS),
         hold=cast("Hold", hold),
         blobs=open_blobs("memory:"),
         said=Change("acme"),
         leaving=leaving,
+        expecting=expecting,
         completing=completing,
         length=CHUNKS,
     )
