@@ -60,6 +60,8 @@ def test_what_is_read_at_run_time_is_in_the_wheel(names: set[str]) -> None:
         "services/gateway/web/docs.js",
         "services/gateway/web/vendor/swagger-ui/swagger-ui.css",
         "services/gateway/web/vendor/swagger-ui/LICENSE",
+        "services/gateway/web/vendor/tus-js-client/tus.min.js",
+        "services/gateway/web/vendor/tus-js-client/LICENSE",
         "shared/store/lua/commit.lua",
         "shared/work/lua/claim.lua",
         "shared/work/lua/include/prelude.lua",
