@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -125,11 +126,12 @@ def test_everything_pinned_has_hashes(name: str) -> None:
     assert [pin.split(" ", 1)[0] for pin in pins if "--hash=sha256:" not in pin] == []
 
 
-def test_the_set_up_is_plain_shell() -> None:
-    checked = subprocess.run(
-        ("sh", "-n", str(ROOT / "deploy" / "setup.sh")), capture_output=True, check=False
-    )
+@pytest.mark.parametrize("name", ["setup.sh", "setup-browser.sh"])
+def test_the_set_up_is_plain_shell(name: str) -> None:
+    script = ROOT / "deploy" / name
+    checked = subprocess.run(("sh", "-n", str(script)), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
-    text = (ROOT / "deploy" / "setup.sh").read_text("utf-8")
+    assert os.access(script, os.X_OK)
+    text = script.read_text("utf-8")
     assert text.startswith("#!/bin/sh\n")
     assert not re.search(r"\[\[|\bfunction \w|\blocal \w|<<<|\$'|\bsource ", text)

@@ -116,9 +116,12 @@ async def test_a_page_of_another_origin_may_not(house: Doors) -> None:
         assert reply.headers[EMBEDDING] == "same-origin"
 
 
-async def test_an_address_that_is_none_is_told_so(house: Doors) -> None:
+async def test_a_page_may_ask_for_what_is_not_there_and_read_so(house: Doors) -> None:
     answer = await asked(house, "/v1/nothing")
-    assert (answer.status, answer.code, answer.headers[ALLOW]) == (404, "not_found", PAGE)
+    assert (answer.status, answer.headers[ALLOW]) == (204, PAGE)
+    assert "patch" in listed(answer, "Access-Control-Allow-Methods")
+    reply = await house.call("PATCH", "/v1/nothing", {"Origin": PAGE})
+    assert (reply.status, reply.code, reply.headers[ALLOW]) == (404, "not_found", PAGE)
 
 
 async def test_a_method_that_is_none_is_refused_as_before(house: Doors) -> None:
