@@ -154,6 +154,7 @@ async def test_tuspy_uploads_over_a_line_that_breaks(line: Line, files: dict[int
         )
         await asyncio.to_thread(uploader.upload)
     assert line.proxy.cuts >= CUTS - CHUNKS
+    assert uploader.url
     await line.is_one_video(uploader.url, files[SIZE])
 
 
@@ -192,7 +193,8 @@ async def test_two_pages_on_one_upload_make_one_file(line: Line, files: dict[int
 
 async def _offsets(house: Doors, address: str) -> list[int]:
     """What an onlooker is told of an upload, until it is complete."""
-    upload_id, found = address.rpartition("/")[2], []
+    upload_id = address.rpartition("/")[2]
+    found: list[int] = []
     while not found or found[-1] < SMALL:
         found.append((await house.uploads.get(ACME, upload_id)).offset)
         await asyncio.sleep(0.01)
