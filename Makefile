@@ -40,7 +40,7 @@ simulate: $(READY) ## waits of each tier under LOAD=1.1 MIX=80/25/5, ARGS="--gua
 	@$(PY) -m services simulate $(if $(LOAD),--load $(LOAD)) $(if $(MIX),--mix $(MIX)) $(ARGS)
 
 ##@ Work on it
-.PHONY: setup format check generated test test-load crash-points soak bench-jobs bench-events test-unit hooks openapi examples lock wheel clean
+.PHONY: setup format check generated test test-load crash-points soak bench-jobs bench-events test-unit browser hooks openapi examples lock wheel clean
 setup: $(READY) ## make .venv with everything pinned
 
 format: $(READY) ## format the code, mend what can be mended
@@ -50,7 +50,7 @@ check: $(READY) ## ruff, mypy strict, generated files up to date
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
 	@$(PY) -m pytest -q -r f tests/contract/test_generated.py
 
-test: $(READY) ## every test: unit, contract, integration, end to end, recovery, security
+test: $(READY) browser ## every test: unit, contract, integration, end to end, recovery, security
 	$(call tests,not load and not recovery,$(ASIDE))
 	$(call tests,recovery)
 
@@ -78,6 +78,9 @@ $(RIVALS): requirements-bench.lock
 
 test-unit: $(READY) ## only what needs no server, in seconds
 	@$(PY) -m pytest tests/unit $(ASIDE) $(ARGS)
+
+browser: $(READY) ## have a Chromium for the tests that drive one
+	@./deploy/setup-browser.sh
 
 hooks: $(READY) ## have git run the quick checks before each commit
 	@$(PY) -m pre_commit install

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from services.gateway.auth import authenticating
+from services.gateway.cors import Cors
 from services.gateway.door import DOOR, Door
 from services.gateway.idempotency import once_for_each_key
 from services.gateway.openapi import ROUTES, built
@@ -42,6 +43,7 @@ def create_app(door: Door, probes: Probes, tracer: Tracer) -> web.Application:
     """The gateway's application; nothing is opened here."""
     app = edge_app(observing(door.metrics))
     app.middlewares.insert(0, following(tracer, door.metrics))
+    Cors(frozenset(door.settings.cors_origins), private=PROBES).add_to(app)
     app.middlewares.append(authenticating(door.tenants, door.signatures, door.settings.admin_key))
     app.middlewares.append(once_for_each_key)
     app.on_response_prepare.append(resumable.dress)

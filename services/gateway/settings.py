@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from services.gateway.cors import check_origins
 from shared.settings import Said, Secret
 from shared.settings import Settings as Base
 
@@ -38,3 +39,10 @@ class Settings(Base, frozen=True, kw_only=True):
         float,
         Said(ge=1, le=86400, description="How long an event stream lasts; its client comes back"),
     ] = 3600.0
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Said(description="Origins whose pages may call from a browser, or `*`; empty is none"),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_origins(self.cors_origins)

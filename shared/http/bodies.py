@@ -170,7 +170,14 @@ async def _piece(request: web.Request, read_timeout: float) -> bytes:
     except TimeoutError as late:
         raise Stalled(f"nothing came for {read_timeout:g} s") from late
     except (ConnectionError, web.RequestPayloadError, HttpProcessingError) as error:
-        _broken(request, error)
+        return _arrived(request) or _broken(request, error)
+
+
+def _arrived(request: web.Request) -> bytes:
+    """What came before it broke off and has not been read: whoever reads late, because it asked
+    somebody first, would else get nothing of it, each time anew.
+    """
+    return request.content._read_nowait(-1)  # noqa: SLF001 - what is public raises what broke off
 
 
 def _broken(request: web.Request, error: Exception) -> NoReturn:

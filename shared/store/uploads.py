@@ -33,6 +33,7 @@ PATIENCE_SECONDS: Final = 20.0
 Words = list[str | bytes | int | float]
 
 _LOOK_SECONDS = 0.5
+_FIRST_ASK_SECONDS = 0.01
 _ASK_SECONDS = 0.1
 
 
@@ -157,11 +158,15 @@ class Hold:
         self._outbox = outbox
 
     async def take(self, patience: float) -> None:
-        """Ask for it until it is ours."""
+        """Ask for it until it is ours: at first often, as who was cut off writes what came and
+        then lets go.
+        """
+        pause = _FIRST_ASK_SECONDS
         try:
             async with asyncio.timeout(patience):
-                while await self._ask() == "taken":  # noqa: ASYNC110 - it is in another process
-                    await asyncio.sleep(_ASK_SECONDS)
+                while await self._ask() == "taken":
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _ASK_SECONDS)
         except TimeoutError:
             raise Taken("another request is still changing this upload") from None
 

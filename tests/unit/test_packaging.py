@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -60,6 +61,8 @@ def test_what_is_read_at_run_time_is_in_the_wheel(names: set[str]) -> None:
         "services/gateway/web/docs.js",
         "services/gateway/web/vendor/swagger-ui/swagger-ui.css",
         "services/gateway/web/vendor/swagger-ui/LICENSE",
+        "services/gateway/web/vendor/tus-js-client/tus.min.js",
+        "services/gateway/web/vendor/tus-js-client/LICENSE",
         "shared/store/lua/commit.lua",
         "shared/work/lua/claim.lua",
         "shared/work/lua/include/prelude.lua",
@@ -123,11 +126,12 @@ def test_everything_pinned_has_hashes(name: str) -> None:
     assert [pin.split(" ", 1)[0] for pin in pins if "--hash=sha256:" not in pin] == []
 
 
-def test_the_set_up_is_plain_shell() -> None:
-    checked = subprocess.run(
-        ("sh", "-n", str(ROOT / "deploy" / "setup.sh")), capture_output=True, check=False
-    )
+@pytest.mark.parametrize("name", ["setup.sh", "setup-browser.sh"])
+def test_the_set_up_is_plain_shell(name: str) -> None:
+    script = ROOT / "deploy" / name
+    checked = subprocess.run(("sh", "-n", str(script)), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
-    text = (ROOT / "deploy" / "setup.sh").read_text("utf-8")
+    assert os.access(script, os.X_OK)
+    text = script.read_text("utf-8")
     assert text.startswith("#!/bin/sh\n")
     assert not re.search(r"\[\[|\bfunction \w|\blocal \w|<<<|\$'|\bsource ", text)

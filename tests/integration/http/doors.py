@@ -91,10 +91,10 @@ class Doors:
 
 @asynccontextmanager
 async def doors(
-    store: Store, folder: Path, count: int = 2, **settings: Any
+    store: Store, folder: Path, count: int = 2, settings: Settings | None = None
 ) -> AsyncIterator[Doors]:
-    """So many gateways, with these settings."""
-    chosen = Settings(port=0, **settings)
+    """So many gateways, on free ports."""
+    chosen = settings or Settings(port=0)
     transport, blobs = MemoryTransport(), open_blobs((folder / "blobs").as_uri())
     tenants = Tenants(Records(store, "gateway"), now_ms)
     keys = {}
@@ -113,24 +113,25 @@ async def doors(
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(Consumer(transport, drive.router()).running())
-        urls = [
-            str(await stack.enter_async_context(_door(stack, store, transport, folder, chosen)))
-            for _ in range(count)
-        ]
+        urls = []
+        for _ in range(count):
+            door = _door(stack, _runtime(store, transport, folder), chosen)
+            urls.append(await stack.enter_async_context(door))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         uploads = Uploads(store, "gateway")
         yield Doors(urls, session, keys, store, uploads, pieces, folder / "blobs")
 
 
 @asynccontextmanager
-async def _door(
-    stack: AsyncExitStack,
-    store: Store,
-    transport: MemoryTransport,
-    folder: Path,
-    settings: Settings,
-) -> AsyncIterator[str]:
-    runtime = Runtime(
+async def _door(stack: AsyncExitStack, runtime: Runtime, settings: Settings) -> AsyncIterator[str]:
+    stack.callback(runtime.metrics.close)
+    stack.callback(runtime.tracer.close)
+    async with GATEWAY.run(runtime, settings) as url:
+        yield str(url)
+
+
+def _runtime(store: Store, transport: MemoryTransport, folder: Path) -> Runtime:
+    return Runtime(
         settings=HostSettings(store_url=store.url),
         transport=transport,
         store=store,
@@ -142,7 +143,3 @@ async def _door(
         instance="here",
         stopping=asyncio.Event(),
     )
-    stack.callback(runtime.metrics.close)
-    stack.callback(runtime.tracer.close)
-    async with GATEWAY.run(runtime, settings) as url:
-        yield str(url)

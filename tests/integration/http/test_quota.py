@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from services.gateway.settings import Settings
 from services.gateway.tenants import Tenants
 from shared.clock import now_ms
 from shared.store.records import Records
@@ -164,13 +165,17 @@ async def test_below_the_reserve_nothing_is_taken_in_and_it_ends_by_itself(
     """The reserve is set so that whatever disk this is has too little, and then enough."""
     stat = os.statvfs(tmp_path)
     free = stat.f_bavail * stat.f_frsize
-    async with doors(store, tmp_path / "a", count=1, reserve_bytes=free * 2) as full:
+    async with doors(
+        store, tmp_path / "a", count=1, settings=Settings(port=0, reserve_bytes=free * 2)
+    ) as full:
         refused = await begin(full, 10)
         assert (refused.status, refused.code) == (507, "storage_full")
         one = await full.call("POST", "/v1/videos", data=b"x")
         assert (one.status, one.code) == (507, "storage_full")
         assert b'"paused"' in (await full.call("GET", "/v1/usage")).body
-    async with doors(store, tmp_path / "b", count=1, reserve_bytes=0) as roomy:
+    async with doors(
+        store, tmp_path / "b", count=1, settings=Settings(port=0, reserve_bytes=0)
+    ) as roomy:
         assert (await begin(roomy, 10)).status == 201
         assert b'"open"' in (await roomy.call("GET", "/v1/usage")).body
         too_much = await begin(roomy, free * 2)

@@ -215,7 +215,9 @@ async def test_bytes_that_do_not_add_up_leave_nothing(house: Doors) -> None:
     assert await content(house, path) == VIDEO
 
 
-async def broken(house: Doors, path: str, headers: dict[str, str], data: bytes) -> None:
+async def broken(
+    house: Doors, path: str, headers: dict[str, str], data: bytes, stays: float = 0.05
+) -> None:
     """A client that says it sends more, and leaves."""
     parts = urlsplit(house.urls[0])
     lines = {"Host": "x", "Authorization": f"Bearer {house.keys[ACME]}", **BYTES, **headers}
@@ -223,7 +225,7 @@ async def broken(house: Doors, path: str, headers: dict[str, str], data: bytes) 
     _, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(f"PATCH {path} HTTP/1.1\r\n{head}\r\n".encode() + data)
     await writer.drain()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(stays)
     writer.close()
     await writer.wait_closed()
 
@@ -238,6 +240,21 @@ async def test_bytes_that_came_before_a_cut_are_kept(house: Doors) -> None:
 
     await until(is_kept)
     assert (await sent(house, path, 123_456, VIDEO[123_456:], door=1)).status == 204
+    assert await content(house, path) == VIDEO
+
+
+async def test_bytes_that_came_together_with_a_cut_are_kept(house: Doors) -> None:
+    """Else an upload gets nowhere on a line that breaks as soon as it has carried a little."""
+    path = await begun(house)
+    for at in range(0, 250_000, 50_000):
+        length = {"Content-Length": str(len(VIDEO) - at), "Upload-Offset": str(at)}
+        await broken(house, path, length, VIDEO[at : at + 50_000], stays=0)
+
+        async def is_kept(offset: int = at + 50_000) -> bool:
+            return (await house.uploads.get(ACME, path.rpartition("/")[2])).offset == offset
+
+        await until(is_kept)
+    assert (await sent(house, path, 250_000, VIDEO[250_000:])).status == 204
     assert await content(house, path) == VIDEO
 
 

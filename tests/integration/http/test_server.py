@@ -227,6 +227,7 @@ async def test_page_has_charset_policy_and_etag(pages: Any) -> None:
         ("vendor/swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
         ("vendor/swagger-ui/swagger-ui.css", "text/css; charset=utf-8"),
         ("vendor/swagger-ui/LICENSE", "text/plain; charset=utf-8"),
+        ("vendor/tus-js-client/tus.min.js", "text/javascript; charset=utf-8"),
     ],
 )
 async def test_files_have_their_types(pages: Any, path: str, kind: str) -> None:
