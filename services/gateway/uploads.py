@@ -69,7 +69,8 @@ async def _store(request: web.Request, door: Door, key: str, given: str, job_id:
     """Put the request's file where it arrives; answers what it will be."""
     name, chunks = await _content(request, door, given)
     counted = _Counted(chunks)
-    await door.blobs.put(key, counted.chunks())
+    at_most = request.content_length or door.settings.max_upload_bytes
+    await door.blobs.put(key, counted.chunks(), at_most)
     if not counted.size:
         await door.blobs.delete(key)
         raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
