@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from botocore.config import Config
@@ -22,6 +23,7 @@ T = TypeVar("T")
 COPY_BYTES: Final = 256 * 1024 * 1024
 """Larger objects are copied in parts of this size: S3 copies at most 5 GiB in one request, and a
 request has a deadline."""
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _COPIES_AT_A_TIME: Final = 4
 
 
@@ -45,12 +47,15 @@ class S3Calls:
         self._lock = threading.Lock()
         self._made: dict[str, Any] = {}
 
-    async def address(self, key: str, seconds: int, shown: Mapping[str, str]) -> str:
-        """Where anybody may GET the blob for so long; ``shown`` are headers that the answer has,
-        by the names of GetObject: ``ResponseContentType``, ``ResponseContentDisposition``, …
+    async def address(
+        self, key: str, seconds: int, method: str = "GET", shown: Mapping[str, str] = NOTHING
+    ) -> str:
+        """Where anybody may GET (or HEAD) the blob for so long; ``shown`` are headers of the answer
+        by their names: Content-Type, Content-Disposition, Cache-Control.
         """
-        named = {**self._named(key), **shown}
-        return await self._signed(key, "get_object", named, seconds)
+        asked = {f"Response{name.replace('-', '')}": value for name, value in shown.items()}
+        call = "head_object" if method == "HEAD" else "get_object"
+        return await self._signed(key, call, {**self._named(key), **asked}, seconds)
 
     async def begin(self, key: str) -> str:
         """Begin an upload in parts; answers the store's name for it."""

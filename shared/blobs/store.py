@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 import obstore
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.blobs import s3
 from shared.blobs.disk import flush_to_disk, free_bytes, prune
 from shared.blobs.failures import checked, translated
+from shared.blobs.info import BlobInfo, info_of
 from shared.blobs.remote import USUAL_MOST, Patience, other_store, part_bytes
-from shared.blobs.s3_calls import S3Calls
+from shared.blobs.s3_calls import NOTHING, S3Calls
 from shared.blobs.streams import settled
 from shared.errors import NotFound
 from shared.faults import through
@@ -39,13 +39,6 @@ Around = Callable[[str], AbstractAsyncContextManager[object]]
 
 def _nothing(_key: str) -> AbstractAsyncContextManager[object]:
     return nullcontext()
-
-
-class BlobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a blob: size in bytes, time of change in seconds since the epoch."""
-
-    size: int
-    modified: float
 
 
 class Blobs:
@@ -72,6 +65,19 @@ class Blobs:
     def local_path(self, key: str) -> Path | None:
         """Where the blob lies on this machine's disk, if it does."""
         return self._folder / checked(key) if self._folder else None
+
+    @property
+    def s3(self) -> S3Calls | None:
+        """What the store can do beyond the rest, where it is S3."""
+        return self._s3
+
+    async def presigned(
+        self, key: str, seconds: int, method: str = "GET", shown: Mapping[str, str] = NOTHING
+    ) -> str | None:
+        """Where anybody may GET (or HEAD) the blob for so long, answered with the headers in
+        ``shown`` (see :meth:`S3Calls.address`); None where the store cannot say so.
+        """
+        return await self._s3.address(key, seconds, method, shown) if self._s3 else None
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], at_most: int = USUAL_MOST) -> None:
         """Store a stream of chunks under the key. When the stream raises, nothing is kept. A remote
@@ -114,7 +120,7 @@ class Blobs:
         """What is known of a blob; :class:`NotFound` when there is none."""
         async with self._reaching(key):
             meta = await obstore.head_async(self._store, key)
-        return _info(meta)
+        return info_of(meta)
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a blob."""
@@ -212,7 +218,7 @@ class Blobs:
         async def walk() -> dict[str, BlobInfo]:
             found: dict[str, BlobInfo] = {}
             async for some in obstore.list(self._store, prefix):
-                found |= {str(meta["path"]): _info(meta) for meta in some}
+                found |= {str(meta["path"]): info_of(meta) for meta in some}
             return found
 
         return await self._walking(prefix, walk)
@@ -269,10 +275,6 @@ class Blobs:
     async def _flush(self, key: str) -> None:
         if self._folder:
             await asyncio.to_thread(flush_to_disk, self._folder / key)
-
-
-def _info(meta: Mapping[str, Any]) -> BlobInfo:
-    return BlobInfo(size=meta["size"], modified=meta["last_modified"].timestamp())
 
 
 def open_blobs(url: str, patience: Patience | None = None) -> Blobs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from services.gateway import schemas, uploads
+from services.gateway import media, schemas, uploads
 from services.gateway.auth import tenant_of
 from services.gateway.door import DOOR, BlobContent
 from services.gateway.lookup import find_video, show_video, show_videos
@@ -22,7 +22,6 @@ from shared.errors import (
 from shared.http.bodies import json_reply, read_query
 from shared.http.context import request_id
 from shared.http.errors import PreconditionFailed
-from shared.http.responder import respond
 from shared.http.routes import BINARY, Route
 from shared.ids import is_id
 from shared.store.keys import (
@@ -86,7 +85,11 @@ async def approve(request: web.Request) -> web.StreamResponse:
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
+    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256.
+
+    Where the operator wants it (`REELWAY_GATEWAY_REDIRECT_MEDIA`), 307 sends the client to an
+    address of the object store that is good for a while, with ranges too and an ETag of its own.
+    """
     door = request.app[DOOR]
     video = await find_video(door, tenant_of(request), request.match_info["video"])
     content = BlobContent(
@@ -97,11 +100,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
         modified=video.created_at / 1000,
         media_type=video.media_type,
     )
-    response = await respond(request, content, name=video.name)
-    sent = response.content_length or 0
-    if request.method == hdrs.METH_GET:
-        door.metrics.range_bytes.add(sent, {"partial": response.status == 206})
-    return response
+    return await media.serve(request, door, content, name=video.name)
 
 
 ROUTES = (
