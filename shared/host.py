@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
+from shared.blobs.opening import check_url, reached
 from shared.bus.connect import connect
 from shared.bus.transport import Transport
 from shared.clock import Clock, now_ms
@@ -162,6 +163,7 @@ def read_plan(services: Sequence[Service], environ: MutableMapping[str, str]) ->
             f"REELWAY_BUS_URL={settings.bus_url!r} reaches this process only: host "
             f"{', '.join(SERVICES)} together, or set amqp://… (here: {', '.join(sorted(names))})"
         )
+    check_url(settings.blobs_url)
     loaded = tuple(
         (service, load(service.settings, given[service.name], prefix_of(service.name)))
         for service in sorted(services, key=_place)
@@ -220,12 +222,14 @@ async def _open(plan: _Plan, lifetime: Lifetime, stack: AsyncExitStack) -> Runti
     transport = await _reached(
         stack, settings.bus_url, lambda: _connected(settings.bus_url, plan.instance)
     )
+    blobs_url = settings.blobs_url or (folder / "blobs").as_uri()
+    await _reached(stack, blobs_url.split("?")[0], lambda: reached(blobs_url))
     health = Health({"services": lifetime.check, "store": store.ping, "bus": transport.ping})
     runtime = Runtime(
         settings=settings,
         transport=transport,
         store=store,
-        blobs_url=settings.blobs_url or (folder / "blobs").as_uri(),
+        blobs_url=blobs_url,
         data_dir=folder,
         health=health,
         metrics=metrics,
@@ -275,7 +279,8 @@ async def _reached(
             async with asyncio.timeout(min(_TRY_SECONDS, REACH_SECONDS)):
                 return await stack.enter_async_context(opening())
         except (Unavailable, TimeoutError) as error:
-            reason = str(error) or "no answer"
+            hint = getattr(error, "hint", "")
+            reason = f"{error}; {hint}" if hint else str(error) or "no answer"
         if time.monotonic() >= deadline:
             raise Unavailable(f"{redact(url)} cannot be reached: {reason}")
         extra = {"action": Action.START_WAITING}

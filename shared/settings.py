@@ -97,7 +97,10 @@ class HostSettings(Settings, frozen=True, kw_only=True):
     ] = "embedded:"
     blobs_url: Annotated[
         str,
-        Said(description="Where bytes are: empty (data folder), `file://…`, `s3://…`, `gs://…`"),
+        Said(
+            description="Where bytes are: empty (data folder), `file://…`, `gs://…`, `az://…` or "
+            "`s3://bucket/prefix?endpoint=…&region=…&style=path&public=…`"
+        ),
     ] = ""
     data_dir: Annotated[str, Said(min_length=1, description="The data folder")] = ".reelway"
     worker_role: Annotated[

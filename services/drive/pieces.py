@@ -42,7 +42,8 @@ class Pieces:
         if len(keys) == 1:
             await self.blobs.move(keys[0], target)
         elif keys:
-            await self.blobs.put(target, self._bytes_of(context, keys))
+            at_most = int(context.job.params["size"])
+            await self.blobs.put(target, self._bytes_of(context, keys), at_most)
         return bool(keys)
 
     async def _bytes_of(self, context: StepContext, keys: list[str]) -> AsyncIterator[bytes]:

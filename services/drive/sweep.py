@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from shared.blobs import locations
+from shared.blobs.info import BlobInfo
 from shared.blobs.locations import Made
-from shared.blobs.store import BlobInfo, Blobs
+from shared.blobs.store import Blobs
 from shared.clock import Clock
 from shared.errors import ReelwayError
 from shared.store.keys import TENANTS

@@ -23,6 +23,19 @@ class Settings(Base, frozen=True, kw_only=True):
     reserve_bytes: Annotated[
         int, Said(ge=0, description="Free disk space that uploads never use up")
     ] = 512 * 1024**2
+    redirect_media: Annotated[
+        bool, Said(description="Whether S3 sends videos itself, from addresses good for a while")
+    ] = False
+    redirect_seconds: Annotated[
+        int, Said(ge=60, le=604800, description="How long such an address is good")
+    ] = 3600
+    accel_prefix: Annotated[
+        str,
+        Said(
+            pattern=r"^/(?:[\w.-]+/)+$",
+            description="nginx's internal location of the blobs folder, which then sends videos",
+        ),
+    ] = ""
     read_seconds: Annotated[
         float, Said(gt=0, description="An upload that sends nothing for so long is ended")
     ] = 60.0

@@ -80,7 +80,10 @@ async def _store(
     try:
         await promise.expect(0, request.content_length)
         name, chunks = await _content(request, door, given)
-        await _put(door, locations.incoming(promise.tenant, promise.upload_id), counted, chunks)
+        at_most = request.content_length or door.settings.max_upload_bytes
+        key = locations.incoming(promise.tenant, promise.upload_id)
+        await door.blobs.put(key, counted.chunks(chunks), at_most)
+        await _refuse_nothing(door, key, counted.size)
     except BaseException:
         with suppress(Unavailable):  # then it comes back when its time is over
             await promise.give_back()
@@ -95,9 +98,8 @@ async def _store(
     )
 
 
-async def _put(door: Door, key: str, counted: _Counted, chunks: AsyncIterator[bytes]) -> None:
-    await door.blobs.put(key, counted.chunks(chunks))
-    if not counted.size:
+async def _refuse_nothing(door: Door, key: str, size: int) -> None:
+    if not size:
         await door.blobs.delete(key)
         raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
 

@@ -5,14 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from obstore.exceptions import BaseError, GenericError, NotFoundError
 
 from shared.errors import Invalid, NotFound, Unavailable
 
 # A provider's status stands only in the text, for errors that have no class of their own.
 _STATUS = re.compile(r"status code: (?P<status>\d{3})\b")
+_CODE = re.compile(r"<Code>(?P<code>\w{1,80})</Code>")
+_ROLE = re.compile(r"169\.254\.169\.254|/latest/(?:api/token|meta-data/)|InstanceCredential")
 _MAY_PASS = frozenset({408, 425, 429})
+_GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
+
+_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_REGION = "set AWS_REGION, or region= in REELWAY_BLOBS_URL, to the bucket's region"
+CURES: Final = {
+    "NoSuchBucket": "create the bucket, or correct REELWAY_BLOBS_URL",
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "InvalidToken": "check AWS_SESSION_TOKEN",
+    "ExpiredToken": "renew the credentials",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AccessDenied": "let the credentials list, get, put and delete objects of the bucket",
+    "AllAccessDisabled": "ask the provider why the bucket is closed",
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role",
+}
+"""What to do about what an S3 server says, by its code."""
+
+_CHECK = "check its credentials, rights and settings"
 
 
 class BlobsRefused(Unavailable):
@@ -23,14 +48,18 @@ class BlobsRefused(Unavailable):
 
 @contextmanager
 def translated(key: str) -> Iterator[None]:
-    """Obstore's errors as ours, for a key that may be one."""
+    """Errors of the libraries as ours, for a key that may be one."""
     checked(key)
     try:
         yield
     except (NotFoundError, FileNotFoundError) as error:
+        if _code(str(error)) == "NoSuchBucket":
+            raise _refused("NoSuchBucket") from error
         raise NotFound(f"there is no blob {key}") from error
     except BaseError as error:
         raise _meaning(error) from error
+    except (ClientError, BotoCoreError) as error:
+        raise _meaning_of_call(error, key) from error
 
 
 def checked(key: str) -> str:
@@ -41,17 +70,47 @@ def checked(key: str) -> str:
 
 
 def _meaning(error: BaseError) -> Unavailable:
-    detail = str(error).split("\n", 1)[0]  # what follows is its own debugging
-    if _is_refusal(error, detail):
-        return BlobsRefused(
-            f"the blob store refused: {detail}", hint="check its credentials, rights and settings"
-        )
-    return Unavailable(f"the blob store failed: {detail}", code="blobs_unavailable")
+    text = str(error)
+    status = int(found["status"]) if (found := _STATUS.search(text)) else 0
+    if _ROLE.search(text):
+        return _refused("NoCredentials")
+    if "without LOCATION" in text:  # how obstore tells of a redirect to another region
+        return _refused("PermanentRedirect")
+    if 300 <= status < 500 and status not in _MAY_PASS:
+        return _refused(_code(text) or f"{status}")
+    if status or isinstance(error, GenericError):
+        return _away(f"it answers {status}" if status else _line(text))
+    return _refused(_line(text))
 
 
-def _is_refusal(error: BaseError, detail: str) -> bool:
-    """Whether the store is well and repeating cannot help: a 4xx that is not about time."""
-    if found := _STATUS.search(detail):
-        status = int(found["status"])
-        return 400 <= status < 500 and status not in _MAY_PASS
-    return not isinstance(error, GenericError)
+def _meaning_of_call(error: ClientError | BotoCoreError, key: str) -> Unavailable | NotFound:
+    if isinstance(error, NoCredentialsError):
+        return _refused("NoCredentials")
+    if not isinstance(error, ClientError):
+        return _away(type(error).__name__)
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _GONE:
+        return NotFound(f"there is no blob {key}")
+    if 300 <= status < 500 and status not in _MAY_PASS:
+        return _refused(code or f"{status}")
+    return _away(f"it answers {status} {code}".rstrip())
+
+
+def _refused(what: str) -> BlobsRefused:
+    return BlobsRefused(f"the blob store refused: {what}", hint=CURES.get(what, _CHECK))
+
+
+def _away(what: str) -> Unavailable:
+    hint = "check that its endpoint in REELWAY_BLOBS_URL is right and reachable"
+    return Unavailable(f"the blob store failed: {what}", code="blobs_unavailable", hint=hint)
+
+
+def _code(text: str) -> str:
+    found = _CODE.search(text)
+    return found["code"] if found else ""
+
+
+def _line(text: str) -> str:
+    """What went wrong, without addresses and without the library's own debugging."""
+    return text.split("\n", 1)[0].rpartition(" - ")[2][:200]

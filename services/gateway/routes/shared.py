@@ -107,7 +107,9 @@ async def _send(request: web.Request, what: str) -> web.StreamResponse:
     door = request.app[DOOR]
     if request.method == hdrs.METH_GET and _begins(request):
         await door.shares.note(share, what, **_who(request))
-    return await send_video(request, door, video, download=what == "download")
+    is_saved = what == "download"
+    # An address of the store would outlive the link.
+    return await send_video(request, door, video, download=is_saved, may_redirect=False)
 
 
 async def _let_in(request: web.Request, *, captions: bool) -> tuple[Share, Video]:

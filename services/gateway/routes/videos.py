@@ -86,7 +86,11 @@ async def approve(request: web.Request) -> web.StreamResponse:
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
+    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256.
+
+    Where the operator wants it (`REELWAY_GATEWAY_REDIRECT_MEDIA`), 307 sends the client to an
+    address of the object store that is good for a while, with ranges too and an ETag of its own.
+    """
     door = request.app[DOOR]
     video = await find_video(door, tenant_of(request), request.match_info["video"])
     return await send_video(request, door, video)

@@ -112,7 +112,7 @@ async def line(store: Store, tmp_path: Path) -> AsyncIterator[Line]:
     async with AsyncExitStack() as stack:
         origin = await stack.enter_async_context(a_page())
         allowed = Settings(port=0, cors_origins=(origin,))
-        house = await stack.enter_async_context(doors(store, tmp_path, 2, allowed))
+        house = await stack.enter_async_context(doors(store, tmp_path, 2, settings=allowed))
         proxy = await stack.enter_async_context(cutting(house.urls, BETWEEN_CUTS))
         browser = await stack.enter_async_context(a_browser())
         yield Line(house, proxy, browser, origin)

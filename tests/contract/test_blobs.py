@@ -1,10 +1,9 @@
-"""Bytes by key, on a disk and in memory."""
+"""Bytes by key: what every keeper promises, a folder, memory and S3."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -14,15 +13,22 @@ import pytest
 
 from shared.blobs import locations
 from shared.blobs.store import PIECE, Blobs, open_blobs
-from shared.errors import Invalid, NotFound, Unavailable
+from shared.errors import Invalid, NotFound
 from shared.tenancy import tenant_id
 
 CLIMBING = ["../x", "/etc/hostname", "t/../../x", "t//x", "t/./x", "..", ".", "", "/", "t/.."]
 
 
-@pytest.fixture(params=["file", "memory"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return open_blobs((tmp_path / "blobs").as_uri() if request.param == "file" else "memory:")
+@pytest.fixture(params=["file", "memory", "s3"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+    """Each keeper; what a test leaves in a bucket is removed."""
+    if request.param != "s3":
+        yield open_blobs((tmp_path / "blobs").as_uri() if request.param == "file" else "memory:")
+        return
+    opened = open_blobs(request.getfixturevalue("s3_url"))
+    yield opened
+    for tenant in ("t", "u"):
+        await opened.delete_prefix(f"{tenant}/")
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
@@ -261,23 +267,71 @@ async def test_a_neighbour_may_be_removed_while_a_blob_arrives(blobs: Blobs) -> 
         assert await blobs.read_all(f"t/w/stays/{number}") == b"xxxxx"
 
 
-@pytest.mark.parametrize("name", ["a b", "ünïcödé 😀", "100%", "a#b?c", "%41", "a\\b", "'\""])
-async def test_a_disk_path_may_have_any_characters(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name
-    blobs = open_blobs(folder.as_uri())
-    await blobs.put("t/work/a-b_c.json", pieces(b"x"))
-    path = blobs.local_path("t/work/a-b_c.json")
-    assert path == folder / "t" / "work" / "a-b_c.json"
-    assert path.read_bytes() == b"x"
-    assert (folder.stat().st_mode & 0o077) == 0
-    assert (await blobs.free_bytes() or 0) > 0
+async def test_whether_a_blob_exists_is_told(blobs: Blobs) -> None:
+    await blobs.put("t/a/b", pieces(b""))
+    assert await blobs.exists("t/a/b")
+    assert not await blobs.exists("t/a")
+    assert not await blobs.exists("t/a/c")
+    with pytest.raises(Invalid):
+        await blobs.exists("t/../a")
+
+
+async def test_a_blob_is_replaced_as_a_whole(blobs: Blobs) -> None:
+    for content in (b"a" * 6 * PIECE, b"short", b""):
+        await blobs.put("t/a", pieces(content))
+        assert await blobs.read_all("t/a") == content
+        assert (await blobs.head("t/a")).size == len(content)
+
+
+NAMES = ["a.b-c_d.JSON", "0-019f", "ünï ✓", "a+b", "a&b=c?d", "100%", "%41", "a#b", "~", "a b"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_stays_what_it_is(blobs: Blobs, name: str) -> None:
+    key = f"t/w/{name}/{name}"
+    await blobs.put(key, pieces(b"x"))
+    await blobs.copy(key, f"t/w/copy/{name}")
+    await blobs.move(key, f"t/w/moved/{name}")
+    assert sorted(await blobs.listed("t/w/")) == [f"t/w/copy/{name}", f"t/w/moved/{name}"]
+    assert await read(blobs, f"t/w/moved/{name}", 0, 1) == b"x"
+    assert await blobs.delete_prefix("t/w/") == 2
+
+
+async def test_more_blobs_than_one_page_are_listed_and_removed(blobs: Blobs) -> None:
+    count = 1003
+
+    async def put(some: range) -> None:
+        for number in some:
+            await blobs.put(f"t/many/{number:04d}", pieces(b"x"))
+
+    await asyncio.gather(*(put(range(start, count, 8)) for start in range(8)))
+    await blobs.put("t/manyfold", pieces(b"x"))
+    assert len(await blobs.listed("t/many/")) == count
+    assert await blobs.delete_prefix("t/many/") == count
+    assert await blobs.listed("t/") == {"t/manyfold": await blobs.head("t/manyfold")}
+
+
+async def test_a_store_that_is_there_answers(blobs: Blobs, tmp_path: Path) -> None:
     await blobs.ping()
+    on_disk = blobs.local_path("t/a") is not None
+    assert (await blobs.free_bytes() is not None) == on_disk
 
 
-async def test_a_disk_that_refuses_is_unavailable(tmp_path: Path) -> None:
-    blobs = open_blobs((tmp_path / "blobs").as_uri())
-    await blobs.put("t", pieces(b"a file where a folder should be"))
-    with pytest.raises(Unavailable) as caught:
-        await blobs.put("t/a", pieces(b"x"))
-    assert "\n" not in caught.value.detail
-    assert os.listdir(tmp_path / "blobs") == ["t"]  # noqa: PTH208 - its names as they are
+async def test_writers_of_one_key_leave_one_of_their_blobs(blobs: Blobs) -> None:
+    contents = [bytes([number]) * (6 * PIECE) for number in range(3)]
+    await asyncio.gather(*(blobs.put("t/a", pieces(*[each])) for each in contents))
+    assert await blobs.read_all("t/a") in contents
+
+
+async def test_a_large_blob_keeps_its_bytes_whatever_is_done_with_it(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    content = random.randbytes(17 * PIECE + 1)
+    (tmp_path / "large").write_bytes(content)
+    digest = await blobs.put_file("t/in", tmp_path / "large")
+    assert digest == hashlib.sha256(content).hexdigest()
+    await blobs.copy("t/in", "t/copy")
+    await blobs.move("t/in", "t/moved")
+    for key in ("t/copy", "t/moved"):
+        assert await blobs.read_all(key) == content
+    assert await read(blobs, "t/moved", 16 * PIECE - 3, 17 * PIECE + 1) == content[16 * PIECE - 3 :]
