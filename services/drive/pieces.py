@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.blobs import locations
+from shared.blobs.joining import join
 from shared.blobs.store import Blobs
 from shared.clock import Clock
 from shared.errors import Locked, NotFound, ReelwayError
@@ -35,22 +35,18 @@ class Pieces:
     clock: Clock
 
     async def join(self, context: StepContext, upload_id: str, target: str) -> bool:
-        """Make the pieces of an upload one blob; False when it has none. They stay, so that a death
-        costs nothing: :meth:`drop` them once what they became is recorded.
+        """Make the pieces of an upload one blob; False when it has none. May be repeated after a
+        death; :meth:`drop` what is left of them once what they became is recorded.
         """
         keys = await self.uploads.pieces(context.tenant, upload_id)
-        if len(keys) == 1:
-            await self.blobs.move(keys[0], target)
-        elif keys:
-            at_most = int(context.job.params["size"])
-            await self.blobs.put(target, self._bytes_of(context, keys), at_most)
-        return bool(keys)
+        if not keys:
+            return False
 
-    async def _bytes_of(self, context: StepContext, keys: list[str]) -> AsyncIterator[bytes]:
-        for number, key in enumerate(keys):
-            async for chunk in self.blobs.read(key):
-                yield chunk
-            await context.progress(0.5 * (number + 1) / len(keys), "joining the pieces")
+        async def told(fraction: float) -> None:
+            await context.progress(fraction / 2, "joining the pieces")
+
+        await join(self.blobs, keys, target, int(context.job.params["size"]), told)
+        return True
 
     async def drop(self, tenant: TenantId, upload_id: str) -> None:
         """Remove the pieces of an upload, also those that it got from others."""

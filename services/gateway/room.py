@@ -46,6 +46,16 @@ class Room:
         self._notice(free)
         return max(0, free - self.reserve)
 
+    async def check(self) -> int | None:
+        """The same; :class:`StorageFull` while it is nothing."""
+        left = await self.left()
+        if left == 0:
+            raise StorageFull(
+                "nothing is taken in for want of space",
+                hint="what has arrived is kept; go on when there is room again",
+            )
+        return left
+
     async def watch(self) -> None:
         """Look now and then, for ever, so that the state is told also when nobody comes."""
         while True:
@@ -82,12 +92,7 @@ class Promise:
         """So many bytes are here, and the rest may come; if nobody knows how many that are, the
         next of them. :class:`QuotaExceeded`, :class:`StorageFull`.
         """
-        room = await self.room.left()
-        if room == 0 and arrived != length:
-            raise StorageFull(
-                "nothing is taken in for want of space",
-                hint="what has arrived is kept; go on when there is room again",
-            )
+        room = await (self.room.left() if arrived == length else self.room.check())
         most = (await self.tenants.get(self.tenant)).max_bytes
         if length is not None:
             await self._take(arrived, length, most, room)

@@ -46,57 +46,62 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None]:
-    records = Records(runtime.store, "gateway")
-    shares = Shares(records, runtime.clock)
-    tenants = Tenants(records, runtime.clock)
-    blobs = open_blobs(runtime.blobs_url)
-    runtime.health.add("gateway blobs", blobs.ping)
     runtime.metrics.began(door=True)
-    jobs = Jobs(runtime.store)
-    watchers = Watchers(jobs, TenantEvents(runtime.store))
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
             Bus(runtime.transport, "gateway", trace=inject, around=sending(runtime))
         )
-        await stack.enter_async_context(
-            runtime.supervise("job watcher", watchers.listen(runtime.transport))
-        )
-        # A gateway is a door in every role: what it has taken in is handed on from here.
-        await stack.enter_async_context(relaying(runtime, "gateway", always=True))
-        room = Room(blobs, settings.reserve_bytes, runtime.metrics)
-        await stack.enter_async_context(runtime.supervise("room watcher", room.watch()))
-        handlers = GatewayHandlers(records, shares)
-        await stack.enter_async_context(answering(runtime, handlers.router()))
+        door = _door(runtime, settings, bus)
+        await _attend(stack, runtime, door)
         if runtime.settings.store_url.startswith("embedded:"):
-            await _ensure_default(tenants, runtime.data_dir)
-        door = Door(
-            settings=settings,
-            records=records,
-            jobs=jobs,
-            ledger=Ledger(runtime.store),
-            schedules=Schedules(runtime.store),
-            breakers=Breakers(runtime.store),
-            blobs=blobs,
-            bus=bus,
-            tenants=tenants,
-            signatures=Signatures(records, tenants, runtime.clock),
-            shares=shares,
-            watchers=watchers,
-            idempotency=Idempotency(runtime.store),
-            uploads=Uploads(runtime.store, "gateway"),
-            checkpoints=CheckpointReader(runtime.store, blobs),
-            places=Places(settings),
-            space=Space(runtime.store),
-            room=room,
-            metrics=runtime.metrics,
-            clock=runtime.clock,
-        )
+            await _ensure_default(door.tenants, runtime.data_dir)
         probes = Probes(runtime.health, runtime.metrics.render, product_version(), runtime.role)
         app = create_app(door, probes, runtime.tracer)
         port = await stack.enter_async_context(
             listening(app, settings.host, settings.port, setting="REELWAY_GATEWAY_PORT")
         )
         yield f"http://{_shown(settings.host)}:{port}"
+
+
+def _door(runtime: Runtime, settings: Settings, bus: Bus) -> Door:
+    """What the handlers of the door have at hand."""
+    store, clock = runtime.store, runtime.clock
+    records, jobs = Records(store, "gateway"), Jobs(store)
+    tenants, blobs = Tenants(records, clock), open_blobs(runtime.blobs_url)
+    return Door(
+        settings=settings,
+        records=records,
+        jobs=jobs,
+        ledger=Ledger(store),
+        schedules=Schedules(store),
+        breakers=Breakers(store),
+        blobs=blobs,
+        bus=bus,
+        tenants=tenants,
+        signatures=Signatures(records, tenants, clock),
+        shares=Shares(records, clock),
+        watchers=Watchers(jobs, TenantEvents(store)),
+        idempotency=Idempotency(store),
+        uploads=Uploads(store, "gateway"),
+        checkpoints=CheckpointReader(store, blobs),
+        places=Places(settings),
+        space=Space(store),
+        room=Room(blobs, settings.reserve_bytes, runtime.metrics),
+        metrics=runtime.metrics,
+        clock=clock,
+    )
+
+
+async def _attend(stack: AsyncExitStack, runtime: Runtime, door: Door) -> None:
+    """What the gateway does besides answering requests, until the stack is left."""
+    runtime.health.add("gateway blobs", door.blobs.ping)
+    heard = door.watchers.listen(runtime.transport)
+    await stack.enter_async_context(runtime.supervise("job watcher", heard))
+    await stack.enter_async_context(runtime.supervise("room watcher", door.room.watch()))
+    # A gateway is a door in every role: what it has taken in is handed on from here.
+    await stack.enter_async_context(relaying(runtime, "gateway", always=True))
+    handlers = GatewayHandlers(door.records, door.shares)
+    await stack.enter_async_context(answering(runtime, handlers.router()))
 
 
 async def _ensure_default(tenants: Tenants, data_dir: Path) -> None:

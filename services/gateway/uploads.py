@@ -49,6 +49,7 @@ async def receive(request: web.Request, door: Door, tenant: TenantId) -> Accepte
     if request.content_length == 0:
         raise Invalid("the file has no bytes", code="empty_file", hint="send the video as body")
     check_length(door, request.content_length)
+    await door.room.check()
     promise = door.promise(tenant, upload_id, PROMISED_SECONDS)
     job_id = attempt.id("job")
     async with place_in_line(request, job_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,15 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from obstore.exceptions import BaseError, GenericError, NotFoundError
 
-from shared.errors import Invalid, NotFound, Unavailable
+from shared.errors import Invalid, NotFound, StorageFull, Unavailable
 
 # A provider's status stands only in the text, for errors that have no class of their own.
 _STATUS = re.compile(r"status code: (?P<status>\d{3})\b")
 _CODE = re.compile(r"<Code>(?P<code>\w{1,80})</Code>")
 _ROLE = re.compile(r"169\.254\.169\.254|/latest/(?:api/token|meta-data/)|InstanceCredential")
+_FULL = re.compile(r"\(os error (?:28|122)\)")
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a disk says that takes no more."""
 _MAY_PASS = frozenset({408, 425, 429})
 _GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 
@@ -57,9 +61,20 @@ def translated(key: str) -> Iterator[None]:
             raise _refused("NoSuchBucket") from error
         raise NotFound(f"there is no blob {key}") from error
     except BaseError as error:
+        if _FULL.search(str(error)):
+            raise no_space() from error
         raise _meaning(error) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise no_space() from error
+        raise
     except (ClientError, BotoCoreError) as error:
         raise _meaning_of_call(error, key) from error
+
+
+def no_space() -> StorageFull:
+    """The disk that holds the blobs is full."""
+    return StorageFull("the disk is full", hint="make room; what waits for it goes on by itself")
 
 
 def checked(key: str) -> str:

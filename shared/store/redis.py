@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -50,6 +51,10 @@ _HEALTH_SECONDS = 15
 # as the library's classes, and as the words for which it has none.
 _UNABLE = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
 _UNABLE_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+# Before Redis 7 a script's text stands before the reason; nothing of it was done by then.
+_UNABLE_IN_SCRIPT = re.compile(
+    r"(?:ERR )?Error running script .*: -(?:MISCONF|NOREPLICAS|OOM|READONLY) ", re.DOTALL
+)
 
 
 class StoreUnavailable(Unavailable):
@@ -72,9 +77,13 @@ def store_errors() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, ConnectionError) as error:
         raise StoreUnavailable(f"the store does not answer: {_words(error)}") from error
     except ResponseError as error:
-        if isinstance(error, _UNABLE) or str(error).startswith(_UNABLE_WORDS):
+        if isinstance(error, _UNABLE) or _is_unable(str(error)):
             raise StoreUnavailable(f"the store cannot serve: {_words(error)}") from error
         raise
+
+
+def _is_unable(text: str) -> bool:
+    return text.startswith(_UNABLE_WORDS) or _UNABLE_IN_SCRIPT.match(text) is not None
 
 
 @contextmanager

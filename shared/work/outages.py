@@ -7,15 +7,19 @@ from contextlib import AbstractAsyncContextManager
 
 from shared.blobs.failures import BlobsRefused
 from shared.blobs.store import Blobs
-from shared.errors import Rejected, Unavailable
+from shared.errors import Rejected, StorageFull, Unavailable
 from shared.store.breaker import BreakerOpen, Breakers, Verdict
 from shared.tenancy import blob_tenant
-from shared.work.step import Snoozed
+from shared.work.step import Snoozed, StepFailed
 
 BLOBS = "blobs"
 """The provider that keeps the bytes, by its name among the breakers."""
 
+FULL = StorageFull.default_code
+"""How a step, also one in a child, says that the disk is full."""
+
 _SPREAD = 0.25
+_FULL_SECONDS = 10.0
 
 
 def guarded(blobs: Blobs, breakers: Breakers) -> Blobs:
@@ -40,11 +44,14 @@ def judged(error: BaseException) -> Verdict:
 
 
 def as_snooze(error: BaseException | None) -> Snoozed | None:
-    """How long a job waits that met an open breaker, or that asked for it itself. Jobs that met
-    the same breaker come back one after the other.
+    """How long a job waits that met an open breaker or a full disk, or that asked for it itself.
+    Those that met the same come back one after the other.
     """
     if isinstance(error, BreakerOpen):
         spread = max(1.0, error.retry_after * _SPREAD)
         seconds = error.retry_after + random.uniform(0, spread)
         return Snoozed(error.code, error.detail, seconds=seconds)
+    if isinstance(error, StorageFull) or (isinstance(error, StepFailed) and error.code == FULL):
+        seconds = random.uniform(_FULL_SECONDS, 2 * _FULL_SECONDS)
+        return Snoozed(FULL, error.detail, seconds=seconds)
     return error if isinstance(error, Snoozed) else None

@@ -63,6 +63,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     if request.body_exists:
         tus.check_type(request.content_type)
     check_length(door, upload.length)
+    await door.room.check()
     async with place_in_line(request, upload.job_id):
         await promised(door, upload).expect(0, upload.length)
         await door.uploads.create(upload)

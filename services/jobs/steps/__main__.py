@@ -7,6 +7,7 @@ is gone, and so is the child.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ from services.jobs.steps.table import find
 from shared.work.step import ErrorLine, Line, Report, ResultLine, StepFailed, StepTask
 
 _PARENT_GONE = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main() -> None:
@@ -65,11 +67,21 @@ def outcome(task: StepTask, report: Report) -> Line:
         return ErrorLine(failure.code, failure.error_class, failure.detail, failure.hint)
     except MemoryError:
         return _out_of_memory()
-    except OSError as error:
-        return _failed_disk(error)
-    except av.error.FFmpegError as error:
-        return _bad_data(error)
+    except (OSError, av.error.FFmpegError) as error:
+        if error.errno in _FULL:
+            return _full_disk()
+        return _failed_disk(error) if isinstance(error, OSError) else _bad_data(error)
     return ResultLine(done.result, done.artifacts)
+
+
+def _full_disk() -> ErrorLine:
+    traceback.print_exc()
+    return ErrorLine(
+        "storage_full",
+        "dependency",
+        "the disk of the work folder is full",
+        "Make room; the job goes on by itself.",
+    )
 
 
 def _failed_disk(error: OSError) -> ErrorLine:

@@ -172,6 +172,36 @@ async def test_commands_are_observed_with_their_outcome(tmp_path: Path) -> None:
     assert seen == [("get", True)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MISCONF Errors writing to the AOF file: No space left on device",
+        "NOREPLICAS Not enough good replicas to write.",
+        (
+            "Error running script (call to f_9345): @user_script:3: @user_script: 3: -MISCONF Errors "
+            "writing to the AOF file: No space left on device"
+        ),
+        (
+            "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command not "
+            "allowed when used memory > 'maxmemory'."
+        ),
+        (
+            "Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't "
+            "write against a read only replica."
+        ),
+    ],
+)
+def test_a_server_that_is_not_able_is_unavailable(text: str) -> None:
+    with pytest.raises(StoreUnavailable), store_errors():
+        raise ResponseError(text)
+
+
+def test_a_fault_of_a_script_is_no_outage() -> None:
+    text = "Error running script (call to f_1): @user_script:1: Script attempted -MISCONFusion"
+    with pytest.raises(ResponseError), store_errors():
+        raise ResponseError(text)
+
+
 def test_a_dropped_connection_inside_the_block_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable), store_errors():
         raise ConnectionResetError(104, "reset")
