@@ -178,15 +178,15 @@ async def test_commands_are_observed_with_their_outcome(tmp_path: Path) -> None:
         "MISCONF Errors writing to the AOF file: No space left on device",
         "NOREPLICAS Not enough good replicas to write.",
         (
-            "Error running script (call to f_9345): @user_script:3: @user_script: 3: -MISCONF Errors "
+            "Error running script (call to f_1): @user_script: 3: -MISCONF Errors "
             "writing to the AOF file: No space left on device"
         ),
         (
-            "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command not "
+            "ERR Error running script (call to f_1): @user_script: 1: -OOM command not "
             "allowed when used memory > 'maxmemory'."
         ),
         (
-            "Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't "
+            "Error running script (call to f_1): @user_script: 1: -READONLY You can't "
             "write against a read only replica."
         ),
     ],
