@@ -40,7 +40,7 @@ simulate: $(READY) ## waits of each tier under LOAD=1.1 MIX=80/25/5, ARGS="--gua
 	@$(PY) -m services simulate $(if $(LOAD),--load $(LOAD)) $(if $(MIX),--mix $(MIX)) $(ARGS)
 
 ##@ Work on it
-.PHONY: setup format check generated test test-load crash-points soak bench-jobs bench-events test-unit browser hooks openapi examples lock wheel clean
+.PHONY: setup format check generated test test-load crash-points soak bench-jobs bench-events bench-drive test-unit browser hooks openapi examples lock wheel clean
 setup: $(READY) ## make .venv with everything pinned
 
 format: $(READY) ## format the code, mend what can be mended
@@ -68,6 +68,9 @@ bench-events: $(READY) ## how old events are when clients of three gateways get 
 
 bench-jobs: $(READY) $(RIVALS) ## the job engine beside Celery and taskiq, minutes; ARGS=--quick
 	@$(PY) -m tests.load.bench_jobs $(ARGS)
+
+bench-drive: $(READY) ## bytes through the gateway beside nginx and bare aiohttp, minutes; ARGS=--quick
+	@$(PY) -m tests.load.bench_drive $(ARGS)
 
 # What it is compared with has an environment of its own: nothing of that reaches .venv.
 $(RIVALS): requirements-bench.lock
