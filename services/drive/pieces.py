@@ -31,17 +31,17 @@ class Pieces:
     blobs: Blobs
     clock: Clock
 
-    async def join(self, context: StepContext, upload_id: str, target: str) -> bool:
-        """Make the pieces of an upload one blob; False when it has none. They stay, so that a death
-        costs nothing: :meth:`drop` them once what they became is recorded.
+    async def join(self, context: StepContext, upload_id: str, target: str) -> str | None:
+        """Make the pieces of an upload one blob; answers its key, which is that of the only piece
+        where there is but one, and None when there is none. They stay, so that a death costs
+        nothing: :meth:`drop` them once what they became is recorded.
         """
         keys = await self.uploads.pieces(context.tenant, upload_id)
-        if len(keys) == 1:
-            await self.blobs.move(keys[0], target)
-        elif keys:
-            at_most = int(context.job.params["size"])
-            await self.blobs.put(target, self._bytes_of(context, keys), at_most)
-        return bool(keys)
+        if len(keys) < 2:
+            return keys[0] if keys else None
+        at_most = int(context.job.params["size"])
+        await self.blobs.put(target, self._bytes_of(context, keys), at_most)
+        return target
 
     async def _bytes_of(self, context: StepContext, keys: list[str]) -> AsyncIterator[bytes]:
         for number, key in enumerate(keys):
@@ -67,9 +67,13 @@ class Pieces:
 
     async def _drop_expired(self, tenant: TenantId, upload_id: str) -> bool:
         async with self.uploads.held(tenant, upload_id, patience=1.0) as hold:
-            upload = await self.uploads.get(tenant, upload_id)
+            upload = await self.uploads.get(tenant, upload_id, direct=None)
             if upload.expires_at > self.clock():
                 return False
+            if upload.direct and self.blobs.s3:
+                with suppress(NotFound):  # it has no parts any more
+                    key = locations.direct(tenant, upload_id)
+                    await self.blobs.s3.give_up(key, upload.direct)
             await self.blobs.clear(locations.pieces(tenant, upload_id))
             await hold.remove()
         return True

@@ -53,8 +53,8 @@ async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id
     if not declared:
         raise BadInput("empty_file", "the file has no bytes", hint="upload it again")
     found = await _find(context, source, target)
-    if found is None and await pieces.join(context, upload_id, source):
-        found = await _find(context, source)
+    if found is None and (joined := await pieces.join(context, upload_id, source)):
+        found = await _find(context, joined)
     if found is None:
         raise BadInput(
             "upload_gone",
@@ -70,8 +70,8 @@ async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id
         )
     media_type = await _check_type(context, key, size)
     digest = await _hash(context, key, size)
-    if key == source:
-        await context.blobs.move(source, target)
+    if key != target:
+        await context.blobs.move(key, target)
     return File(
         id=file_id,
         video_id=context.job.subject,

@@ -51,8 +51,8 @@ async def joined(request: web.Request, door: Door, parts: tuple[str, ...]) -> Up
         raise TooLarge(f"{length} bytes are more than the {door.settings.max_upload_bytes} allowed")
     upload = new_upload(request, length)
     async with place_in_line(request, upload.job_id):
-        await _keep_accepted(door, upload, length)
-        await door.uploads.join(upload, parts, _said(request, upload, length))
+        await stand_in(door, upload, length)
+        await door.uploads.join(upload, parts, completion(request, upload, length))
     return upload
 
 
@@ -63,8 +63,8 @@ async def receive(request: web.Request, door: Door, hold: Hold, upload: Upload) 
         upload=upload,
         hold=hold,
         blobs=door.blobs,
-        said=_said(request, upload, length),
-        completing=partial(_keep_accepted, door, upload, length),
+        said=completion(request, upload, length),
+        completing=partial(stand_in, door, upload, length),
         leaving=request.app[STREAMS].ending,
         length=length,
         checksum=tus.checksum_of(request.headers),
@@ -90,7 +90,7 @@ def _lengths(request: web.Request, door: Door, upload: Upload) -> tuple[int | No
     return length, (most if length is None else length) - upload.offset
 
 
-async def _keep_accepted(door: Door, upload: Upload, length: int | None) -> None:
+async def stand_in(door: Door, upload: Upload, length: int | None) -> None:
     """Until drive has taken a complete upload, this stands in for its video and its job."""
     if upload.concat == tus.PARTIAL:
         return
@@ -104,7 +104,7 @@ async def _keep_accepted(door: Door, upload: Upload, length: int | None) -> None
     await keep_accepted(door, tenant_id(upload.tenant), accepted)
 
 
-def _said(request: web.Request, upload: Upload, length: int | None) -> Change:
+def completion(request: web.Request, upload: Upload, length: int | None) -> Change:
     """What is to be said once the upload is complete."""
     command = CompleteUpload(
         upload_id=upload.id,

@@ -16,6 +16,7 @@ from services.gateway.routes import (
     breakers,
     captions,
     desk,
+    direct,
     events,
     job_control,
     job_history,
@@ -36,6 +37,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
     for route in (
         *videos.ROUTES,
         *resumable.ROUTES,
+        *direct.ROUTES,
         *pictures.ROUTES,
         *captions.ROUTES,
         *search.ROUTES,
