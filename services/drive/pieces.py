@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.blobs import locations
+from shared.blobs.remote import AHEAD
 from shared.blobs.store import Blobs
 from shared.clock import Clock
 from shared.errors import Locked, NotFound, ReelwayError
@@ -45,7 +46,7 @@ class Pieces:
 
     async def _bytes_of(self, context: StepContext, keys: list[str]) -> AsyncIterator[bytes]:
         for number, key in enumerate(keys):
-            async for chunk in self.blobs.read(key):
+            async for chunk in self.blobs.read(key, at_once=AHEAD):
                 yield chunk
             await context.progress(0.5 * (number + 1) / len(keys), "joining the pieces")
 

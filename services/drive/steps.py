@@ -9,6 +9,7 @@ from contextlib import suppress
 from services.drive.model import HEAD, REFUSALS, sniff
 from services.drive.pieces import Pieces
 from shared.blobs import locations
+from shared.blobs.remote import AHEAD
 from shared.clock import now_ms
 from shared.contracts.drive import FileStored
 from shared.contracts.records import File, StepOutput
@@ -103,7 +104,7 @@ async def _check_type(context: StepContext, key: str, size: int) -> str:
 async def _hash(context: StepContext, key: str, size: int) -> str:
     """SHA-256 of a blob, in hex, told as progress."""
     digest, done = hashlib.sha256(), 0
-    async for piece in context.blobs.read(key, 0, size):
+    async for piece in context.blobs.read(key, 0, size, AHEAD):
         await asyncio.to_thread(digest.update, piece)
         done += len(piece)
         await context.progress(done / max(1, size), "verifying the file")
