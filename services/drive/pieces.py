@@ -34,19 +34,20 @@ class Pieces:
     space: Space
     clock: Clock
 
-    async def join(self, context: StepContext, upload_id: str, target: str) -> bool:
-        """Make the pieces of an upload one blob; False when it has none. May be repeated after a
-        death; :meth:`drop` what is left of them once what they became is recorded.
+    async def join(self, context: StepContext, upload_id: str, target: str) -> str | None:
+        """Make the pieces of an upload one blob; answers its key, which is that of the only piece
+        where there is but one, and None when there is none. May be repeated after a death;
+        :meth:`drop` what is left of them once what they became is recorded.
         """
         keys = await self.uploads.pieces(context.tenant, upload_id)
-        if not keys:
-            return False
+        if len(keys) < 2:
+            return keys[0] if keys else None
 
         async def told(fraction: float) -> None:
             await context.progress(fraction / 2, "joining the pieces")
 
         await join(self.blobs, keys, target, int(context.job.params["size"]), told)
-        return True
+        return target
 
     async def drop(self, tenant: TenantId, upload_id: str) -> None:
         """Remove the pieces of an upload, also those that it got from others."""
@@ -66,9 +67,13 @@ class Pieces:
 
     async def _drop_expired(self, tenant: TenantId, upload_id: str) -> bool:
         async with self.uploads.held(tenant, upload_id, patience=1.0) as hold:
-            upload = await self.uploads.get(tenant, upload_id)
+            upload = await self.uploads.get(tenant, upload_id, direct=None)
             if upload.expires_at > self.clock():
                 return False
+            if upload.direct and self.blobs.s3:
+                with suppress(NotFound):  # it has no parts any more
+                    key = locations.direct(tenant, upload_id)
+                    await self.blobs.s3.give_up(key, upload.direct)
             await self.blobs.clear(locations.pieces(tenant, upload_id))
             await hold.remove()
             await self.space.give(tenant, file_of(upload_id))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from services.drive.model import HEAD, REFUSALS, sniff
 from services.drive.pieces import Pieces
 from shared.blobs import locations
+from shared.blobs.remote import AHEAD
 from shared.clock import now_ms
 from shared.contracts.drive import FileStored
 from shared.contracts.records import File, StepOutput
@@ -56,8 +57,8 @@ async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id
     if not declared:
         raise BadInput("empty_file", "the file has no bytes", hint="upload it again")
     found = await _find(context, source, target)
-    if found is None and await pieces.join(context, upload_id, source):
-        found = await _find(context, source)
+    if found is None and (joined := await pieces.join(context, upload_id, source)):
+        found = await _find(context, joined)
     if found is None:
         raise BadInput(
             "upload_gone",
@@ -73,8 +74,8 @@ async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id
         )
     media_type = await _check_type(context, key, size)
     digest = await _hash(context, key, size)
-    if key == source:
-        await context.blobs.move(source, target)
+    if key != target:
+        await context.blobs.move(key, target)
     return File(
         id=file_id,
         video_id=context.job.subject,
@@ -106,7 +107,7 @@ async def _check_type(context: StepContext, key: str, size: int) -> str:
 async def _hash(context: StepContext, key: str, size: int) -> str:
     """SHA-256 of a blob, in hex, told as progress."""
     digest, done = hashlib.sha256(), 0
-    async for piece in context.blobs.read(key, 0, size):
+    async for piece in context.blobs.read(key, 0, size, AHEAD):
         await asyncio.to_thread(digest.update, piece)
         done += len(piece)
         await context.progress(done / max(1, size), "verifying the file")

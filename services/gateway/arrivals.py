@@ -26,8 +26,8 @@ from shared.store.records import Change
 from shared.store.uploads import ABANDONED_SECONDS, Hold, Upload
 from shared.tenancy import tenant_id
 
-_LATE_SECONDS = 3600
-"""Whoever removes abandoned uploads may come so late."""
+PROMISED_SECONDS = ABANDONED_SECONDS + 3600
+"""Whoever removes abandoned uploads may come an hour late."""
 
 
 def new_upload(request: web.Request, length: int | None) -> Upload:
@@ -56,9 +56,9 @@ async def joined(request: web.Request, door: Door, parts: tuple[str, ...]) -> Up
     upload = new_upload(request, length)
     promise = promised(door, upload)
     async with place_in_line(request, upload.job_id):
-        await _complete(door, promise, upload, length)
+        await complete(door, promise, upload, length)
         try:
-            await door.uploads.join(upload, parts, _said(request, upload, length))
+            await door.uploads.join(upload, parts, completion(request, upload, length))
         except Rejected:
             await promise.give_back()
             raise
@@ -68,7 +68,7 @@ async def joined(request: web.Request, door: Door, parts: tuple[str, ...]) -> Up
 
 def promised(door: Door, upload: Upload) -> Promise:
     """The bytes of an upload, which are promised to it for as long as it lives."""
-    return door.promise(tenant_id(upload.tenant), upload.id, ABANDONED_SECONDS + _LATE_SECONDS)
+    return door.promise(tenant_id(upload.tenant), upload.id, PROMISED_SECONDS)
 
 
 async def receive(request: web.Request, door: Door, hold: Hold, upload: Upload) -> None:
@@ -80,9 +80,9 @@ async def receive(request: web.Request, door: Door, hold: Hold, upload: Upload) 
         upload=upload,
         hold=hold,
         blobs=door.blobs,
-        said=_said(request, upload, length),
+        said=completion(request, upload, length),
         expecting=lambda arrived: promise.expect_more(arrived, length),
-        completing=partial(_complete, door, promise, upload, length),
+        completing=partial(complete, door, promise, upload, length),
         leaving=request.app[STREAMS].ending,
         length=length,
         checksum=tus.checksum_of(request.headers),
@@ -108,16 +108,16 @@ def _lengths(request: web.Request, door: Door, upload: Upload) -> tuple[int | No
     return length, (most if length is None else length) - upload.offset
 
 
-async def _complete(door: Door, promise: Promise, upload: Upload, length: int | None) -> None:
+async def complete(door: Door, promise: Promise, upload: Upload, length: int | None) -> None:
     """The last bytes are here: they stay, and somebody waits for what becomes of them. A part waits
     for the others.
     """
     if upload.concat != tus.PARTIAL:
-        await _keep_accepted(door, upload, length)
+        await stand_in(door, upload, length)
         await promise.keep(length or 0)
 
 
-async def _keep_accepted(door: Door, upload: Upload, length: int | None) -> None:
+async def stand_in(door: Door, upload: Upload, length: int | None) -> None:
     """Until drive has taken a complete upload, this stands in for its video and its job."""
     accepted = Accepted(
         video_id=upload.video_id,
@@ -129,7 +129,7 @@ async def _keep_accepted(door: Door, upload: Upload, length: int | None) -> None
     await keep_accepted(door, tenant_id(upload.tenant), accepted)
 
 
-def _said(request: web.Request, upload: Upload, length: int | None) -> Change:
+def completion(request: web.Request, upload: Upload, length: int | None) -> Change:
     """What is to be said once the upload is complete."""
     command = CompleteUpload(
         upload_id=upload.id,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from services.gateway.tenants import Tenants
 from shared.blobs.store import Blobs
-from shared.errors import StorageFull
+from shared.errors import StorageFull, Unavailable
 from shared.ids import file_of
 from shared.store.space import QuotaExceeded, Space
 from shared.telemetry.metrics import Metrics
@@ -87,6 +89,17 @@ class Promise:
     upload_id: str
     seconds: float
     _enough: int = -1
+
+    @asynccontextmanager
+    async def beginning(self, length: int | None) -> AsyncIterator[None]:
+        """Room for an upload that begins in the block, and comes to nothing if that fails."""
+        await self.expect(0, length)
+        try:
+            yield
+        except BaseException:
+            with suppress(Unavailable):  # then it comes back when its time is over
+                await self.give_back()
+            raise
 
     async def expect(self, arrived: int, length: int | None) -> None:
         """So many bytes are here, and the rest may come; if nobody knows how many that are, the

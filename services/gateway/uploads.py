@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -19,7 +18,7 @@ from shared.blobs import locations
 from shared.bus.transport import Disconnected, Full, Unroutable
 from shared.contracts.drive import CompleteUpload
 from shared.contracts.records import Accepted
-from shared.errors import Invalid, TooLarge, Unavailable
+from shared.errors import Invalid, TooLarge
 from shared.http.bodies import read_query, stream_body
 from shared.http.context import request_id
 from shared.http.multipart import first_file
@@ -78,17 +77,12 @@ async def _store(
 ) -> Accepted:
     """Put the request's file where it arrives; answers what it will be."""
     counted = _Counted(promise, request.content_length)
-    try:
-        await promise.expect(0, request.content_length)
+    async with promise.beginning(request.content_length):
         name, chunks = await _content(request, door, given)
         at_most = request.content_length or door.settings.max_upload_bytes
         key = locations.incoming(promise.tenant, promise.upload_id)
         await door.blobs.put(key, counted.chunks(chunks), at_most)
         await _refuse_nothing(door, key, counted.size)
-    except BaseException:
-        with suppress(Unavailable):  # then it comes back when its time is over
-            await promise.give_back()
-        raise
     door.metrics.upload_bytes.add(counted.size, {"protocol": "single"})
     return Accepted(
         video_id=attempt_of(request).id("video"),

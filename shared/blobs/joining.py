@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from shared.blobs.disk import flush_to_disk
 from shared.blobs.failures import translated
+from shared.blobs.remote import AHEAD
 from shared.blobs.store import PIECE, Blobs
 
 Told = Callable[[float], Awaitable[None]]
@@ -40,7 +41,7 @@ async def join(blobs: Blobs, keys: Sequence[str], target: str, size: int, told: 
 
 async def _bytes_of(blobs: Blobs, keys: Sequence[str], told: Told) -> AsyncIterator[bytes]:
     for number, key in enumerate(keys):
-        async for chunk in blobs.read(key):
+        async for chunk in blobs.read(key, at_once=AHEAD):
             yield chunk
         await told((number + 1) / len(keys))
 

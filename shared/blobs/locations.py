@@ -34,6 +34,11 @@ def piece(tenant: TenantId, upload_id: str, offset: int, owner: str) -> str:
     return blob_key(tenant, "incoming", f"{upload_id}.d", f"{offset:020d}-{owner}")
 
 
+def direct(tenant: TenantId, upload_id: str) -> str:
+    """The one piece of an upload whose parts the object store takes itself."""
+    return piece(tenant, upload_id, 0, "direct")
+
+
 def pieces(tenant: TenantId, upload_id: str) -> str:
     """All pieces of an upload, also those that do not count."""
     return blob_key(tenant, "incoming", f"{upload_id}.d") + "/"

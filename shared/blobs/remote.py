@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -18,6 +20,16 @@ MOST_PARTS: Final = 10_000
 """… and no more parts."""
 USUAL_MOST: Final = 64 * 1024 * _MEBI
 """How large a blob may be whose writer does not say, in bytes."""
+AHEAD: Final = 8 * _MEBI
+"""How much is asked for at a time by who needs all of a blob: an answer takes a while to begin."""
+
+Around = Callable[[str], AbstractAsyncContextManager[object]]
+"""What is around each access to a store, by the key that is accessed."""
+
+
+def unguarded(_key: str) -> AbstractAsyncContextManager[object]:
+    """Nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,13 @@ class S3Calls:
         answer = await self._call(key, "create_multipart_upload", **self._named(key))
         return str(answer["UploadId"])
 
-    async def part_address(self, key: str, upload: str, number: int, seconds: int) -> str:
-        """Where the bytes of this part may be PUT for so long."""
-        named = {**self._named(key), "UploadId": upload, "PartNumber": number}
+    async def part_address(self, key: str, upload: str, part: tuple[int, int], seconds: int) -> str:
+        """Where a part, by its number and size, may be PUT for so long. The size is signed: neither
+        more nor fewer bytes are taken.
+        """
+        number, size = part
+        named: dict[str, Any] = {**self._named(key), "UploadId": upload}
+        named |= {"PartNumber": number, "ContentLength": size}
         return await self._signed(key, "upload_part", named, seconds)
 
     async def parts(self, key: str, upload: str) -> list[Part]:

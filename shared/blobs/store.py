@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -17,11 +17,10 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from shared.blobs import s3
+from shared.blobs import remote, s3
 from shared.blobs.disk import flush_to_disk, free_bytes, prune
 from shared.blobs.failures import checked, translated
 from shared.blobs.info import BlobInfo, info_of
-from shared.blobs.remote import USUAL_MOST, Patience, other_store, part_bytes
 from shared.blobs.s3_calls import NOTHING, S3Calls
 from shared.blobs.streams import settled
 from shared.errors import NotFound
@@ -33,14 +32,6 @@ PIECE = 1024 * 1024
 """How much is read or written at a time, in bytes."""
 
 
-Around = Callable[[str], AbstractAsyncContextManager[object]]
-"""What is around each access to a store, by the key that is accessed."""
-
-
-def _nothing(_key: str) -> AbstractAsyncContextManager[object]:
-    return nullcontext()
-
-
 class Blobs:
     """Bytes by key. Open one with :func:`open_blobs`."""
 
@@ -48,7 +39,7 @@ class Blobs:
         self,
         store: ObjectStore,
         folder: Path | None,
-        around: Around = _nothing,
+        around: remote.Around = remote.unguarded,
         s3_calls: S3Calls | None = None,
     ) -> None:
         self._store = store
@@ -56,7 +47,7 @@ class Blobs:
         self._around = around
         self._s3 = s3_calls
 
-    def behind(self, around: Around) -> Blobs:
+    def behind(self, around: remote.Around) -> Blobs:
         """The same store with each access inside ``around(key)``, but for :meth:`ping`. A folder of
         this machine stays as it is.
         """
@@ -79,7 +70,9 @@ class Blobs:
         """
         return await self._s3.address(key, seconds, method, shown) if self._s3 else None
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], at_most: int = USUAL_MOST) -> None:
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], at_most: int = remote.USUAL_MOST
+    ) -> None:
         """Store a stream of chunks under the key. When the stream raises, nothing is kept. A remote
         store takes it in parts, whose size follows from how many bytes there are ``at_most``.
         """
@@ -96,7 +89,7 @@ class Blobs:
             key,
             chunks,
             use_multipart=True,
-            chunk_size=part_bytes(at_most),
+            chunk_size=remote.part_bytes(at_most),
             max_concurrency=2,
         )
 
@@ -129,15 +122,22 @@ class Blobs:
             return True
         return False
 
-    async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from ``start`` up to, not including, ``stop``, in pieces of at most 1 MiB."""
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None, at_once: int = PIECE
+    ) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` up to, not including, ``stop``, in pieces of at most 1 MiB. Who
+        reads on without a pause has a remote store asked for more ``at_once``.
+        """
         end = (await self.head(key)).size if stop is None else stop
-        for begin in range(start, end, PIECE):
+        step = PIECE if self._folder else at_once
+        for begin in range(start, end, step):
             async with self._reaching(key):
-                piece = await obstore.get_range_async(
-                    self._store, key, start=begin, end=min(begin + PIECE, end)
+                found = await obstore.get_range_async(
+                    self._store, key, start=begin, end=min(begin + step, end)
                 )
-            yield bytes(piece)
+            with memoryview(found) as view:
+                for at in range(0, len(view), PIECE):
+                    yield bytes(view[at : at + PIECE])
 
     async def read_all(self, key: str) -> bytes:
         """A small blob, whole."""
@@ -147,7 +147,7 @@ class Blobs:
     async def fetch(self, key: str, path: Path) -> None:
         """Copy a blob to a local file."""
         with path.open("wb") as file:
-            async for piece in self.read(key):
+            async for piece in self.read(key, at_once=remote.AHEAD):
                 await asyncio.to_thread(file.write, piece)
 
     async def move(self, source: str, target: str) -> None:
@@ -277,12 +277,12 @@ class Blobs:
             await asyncio.to_thread(flush_to_disk, self._folder / key)
 
 
-def open_blobs(url: str, patience: Patience | None = None) -> Blobs:
+def open_blobs(url: str, patience: remote.Patience | None = None) -> Blobs:
     """The store at a URL: ``file:///folder``, ``memory:`` (tests), ``s3://bucket/prefix?…`` (see
     :mod:`shared.blobs.s3`), ``gs://…``, ``az://…``. Nothing is asked of a server yet.
     :class:`shared.settings.SettingsError` when the URL is none.
     """
-    patience = patience or Patience()
+    patience = patience or remote.Patience()
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return Blobs(MemoryStore(), None)
@@ -293,4 +293,4 @@ def open_blobs(url: str, patience: Patience | None = None) -> Blobs:
     if parts.scheme in s3.SCHEMES:
         bucket = s3.bucket_of(url)
         return Blobs(bucket.store(patience), None, s3_calls=S3Calls(bucket, patience))
-    return Blobs(other_store(url, patience), None)
+    return Blobs(remote.other_store(url, patience), None)

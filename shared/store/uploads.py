@@ -61,7 +61,8 @@ class Piece(NamedTuple):
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """An upload as it is; ``length`` is missing where the client has not said it yet, ``metadata``
-    and ``concat`` are as the client sent them. Times are milliseconds since the epoch.
+    and ``concat`` are as the client sent them. ``direct`` is the object store's name of one whose
+    parts it takes itself. Times are milliseconds since the epoch.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     metadata: str = ""
     concat: str = ""
+    direct: str = ""
     length: int | None = None
     offset: int = 0
     state: Literal["open", "complete"] = "open"
@@ -86,13 +88,18 @@ class Uploads:
         self._outbox = f"rw:outbox:{service}"
         self._scripts = Scripts(store, "shared.store", "lua", _REFUSALS)
 
-    async def get(self, tenant: TenantId, upload_id: str) -> Upload:
-        """The upload; :class:`NotFound` when there is none, or its time is over."""
+    async def get(self, tenant: TenantId, upload_id: str, *, direct: bool | None = False) -> Upload:
+        """The upload; :class:`NotFound` when there is none of this kind (None: of any), or its time
+        is over.
+        """
         found: Any = await self._store.commands.hgetall(upload_key(tenant, upload_id))
         if not found:
             raise NotFound("there is no such upload")
         fields = {name.decode(): value.decode() for name, value in found.items()}
-        return msgspec.convert(fields, Upload, strict=False)
+        upload = msgspec.convert(fields, Upload, strict=False)
+        if direct not in {None, bool(upload.direct)}:
+            raise NotFound("there is no such upload")
+        return upload
 
     async def pieces(self, tenant: TenantId, upload_id: str) -> list[str]:
         """The blob keys of its pieces, in their order."""
@@ -218,6 +225,7 @@ def _fields(upload: Upload) -> list[str]:
         "job_id": upload.job_id,
         "metadata": upload.metadata,
         "concat": upload.concat,
+        "direct": upload.direct,
         "length": upload.length,
     }
     return [part for name, is_ in named.items() if is_ is not None for part in (name, str(is_))]

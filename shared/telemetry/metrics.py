@@ -109,7 +109,7 @@ class Metrics:
     def _door_began(self) -> None:
         self.sse_subscribers.add(0)
         self.sse_resets.add(0)
-        for protocol in ("single", "tus"):
+        for protocol in ("single", "tus", "direct"):
             self.upload_bytes.add(0, {"protocol": protocol})
         for partial in (True, False):
             self.range_bytes.add(0, {"partial": partial})

@@ -7,11 +7,13 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from shared.blobs import locations
+from shared.blobs.remote import AHEAD
 from shared.blobs.store import PIECE, Blobs, open_blobs
 from shared.errors import Invalid, NotFound
 from shared.tenancy import tenant_id
@@ -335,3 +337,23 @@ async def test_a_large_blob_keeps_its_bytes_whatever_is_done_with_it(
     for key in ("t/copy", "t/moved"):
         assert await blobs.read_all(key) == content
     assert await read(blobs, "t/moved", 16 * PIECE - 3, 17 * PIECE + 1) == content[16 * PIECE - 3 :]
+
+
+async def test_who_reads_on_asks_a_remote_store_less_often(blobs: Blobs, tmp_path: Path) -> None:
+    content = random.randbytes(20 * PIECE + 5)
+    await blobs.put("t/a", pieces(content))
+    asked: list[str] = []
+
+    @asynccontextmanager
+    async def around(key: str) -> AsyncIterator[None]:
+        asked.append(key)
+        yield
+
+    watched = blobs.behind(around)
+    found = [piece async for piece in watched.read("t/a", 3, len(content), AHEAD)]
+    assert b"".join(found) == content[3:]
+    assert max(map(len, found)) <= PIECE
+    await watched.fetch("t/a", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+    on_disk = blobs.local_path("t/a") is not None
+    assert len(asked) == (0 if on_disk else 3 + 1 + 3)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from shared.blobs.store import open_blobs
 from tests.support import s3
@@ -47,7 +50,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def in_pieces(client: Client, content: bytes, pieces: int) -> Any:
+async def in_pieces(client: Client, content: bytes, pieces: int = 3) -> Any:
     """Send it with tus; answers the upload as it is then shown."""
     name = base64.b64encode(b"short.mp4").decode()
     told = {**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}
@@ -77,17 +80,34 @@ async def comes_back(client: Client, video_id: str, content: bytes) -> None:
     assert (await client.call("GET", f"/v1/videos/{video_id}/thumbnail")).body[:2] == b"\xff\xd8"
 
 
-@pytest.mark.parametrize("pieces", [0, 3])
+async def at_once(client: Client, content: bytes) -> Any:
+    uploaded = await client.upload(content)
+    return {"video": uploaded["video"]["id"], "job": uploaded["job"]["id"]}
+
+
+async def directly(client: Client, content: bytes) -> Any:
+    """Send it past Reelway, as a browser does."""
+    upload = await client.tell(
+        "POST", "/v1/direct-uploads", {"name": "short.mp4", "size": len(content)}, status=201
+    )
+    path = f"/v1/direct-uploads/{upload['id']}"
+    address = await client.tell("POST", f"{path}/parts/1")
+    async with aiohttp.ClientSession() as browser:
+        url = URL(address["url"], encoded=True)
+        async with browser.put(url, data=io.BytesIO(content)) as reply:
+            tag = reply.headers["ETag"]
+    told = {"parts": [{"number": 1, "etag": tag}]}
+    await client.tell("POST", f"{path}/complete", told, status=202)
+    return upload
+
+
+@pytest.mark.parametrize("way", [at_once, in_pieces, directly])
 async def test_a_video_goes_in_and_comes_back_and_goes(
-    client: Client, stack: Stack, bucket: str, clip: Path, pieces: int
+    client: Client, stack: Stack, bucket: str, clip: Path, way: Any
 ) -> None:
     content = fresh(clip)
-    if pieces:
-        upload = await in_pieces(client, content, pieces)
-        video_id, job_id = upload["video"], upload["job"]
-    else:
-        uploaded = await client.upload(content)
-        video_id, job_id = uploaded["video"]["id"], uploaded["job"]["id"]
+    upload = await way(client, content)
+    video_id, job_id = upload["video"], upload["job"]
     assert (await client.job_end(job_id))["state"] == "succeeded"
     await client.captioned(video_id)
     await comes_back(client, video_id, content)

@@ -26,7 +26,7 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 
 def _address(route: Route, video: str, job: str) -> str:
-    path = route.path.replace("{index:[0-9]{1,6}}", "0")
+    path = route.path.replace("{index:[0-9]{1,6}}", "0").replace("{number:[0-9]{1,5}}", "1")
     path = path.replace("{tenant}", "nobody").replace("{prefix:[a-z0-9]{12}}", "a" * 12)
     path = path.replace("{schedule}", "nightly").replace("{pool}", "media")
     path = path.replace("{share}", job)

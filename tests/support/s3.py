@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import functools
 import os
@@ -18,8 +19,11 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import botocore.session
 import pytest
+from botocore.config import Config
 
+from shared.blobs.s3 import bucket_of
 from tests.support.processes import Process, free_port
 
 BUCKET = "archive"
@@ -81,3 +85,24 @@ _LOCATION = (
     b"<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint>"
     b"</CreateBucketConfiguration>"
 )
+
+
+class Beside:
+    """Looks into the bucket past Reelway."""
+
+    def __init__(self, url: str) -> None:
+        self._bucket = bucket_of(url)
+        self._client = botocore.session.get_session().create_client(
+            "s3",
+            region_name=self._bucket.region,
+            endpoint_url=self._bucket.endpoint or None,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    async def unfinished(self) -> list[str]:
+        """The keys of uploads in parts that are neither complete nor given up."""
+        answer = await asyncio.to_thread(
+            self._client.list_multipart_uploads, Bucket=self._bucket.name
+        )
+        keys = [str(each["Key"]) for each in answer.get("Uploads", ())]
+        return [key for key in keys if key.startswith(f"{self._bucket.prefix}/")]

@@ -65,8 +65,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     check_length(door, upload.length)
     await door.room.check()
     async with place_in_line(request, upload.job_id):
-        await promised(door, upload).expect(0, upload.length)
-        await door.uploads.create(upload)
+        async with promised(door, upload).beginning(upload.length):
+            await door.uploads.create(upload)
     if request.body_exists or upload.length == 0:
         async with door.uploads.held(tenant, upload.id) as hold:
             upload = await door.uploads.get(tenant, upload.id)

@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.session
 import pytest
 from aiohttp import web
-from botocore.config import Config
 
 from shared.blobs.failures import CURES, BlobsRefused
 from shared.blobs.remote import Patience
@@ -21,6 +19,7 @@ from shared.blobs.s3_calls import S3Calls
 from shared.blobs.store import PIECE, Blobs, open_blobs
 from shared.errors import NotFound, Unavailable
 from tests.support.bus import until
+from tests.support.s3 import Beside
 
 HASTY = Patience(
     connect=5, silence=0.5, request=5, retries=2, first_rest=0.001, longest_rest=0.01, give_up=30
@@ -30,27 +29,6 @@ HASTY = Patience(
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
-
-
-class Beside:
-    """Looks into the bucket past Reelway."""
-
-    def __init__(self, url: str) -> None:
-        self._bucket = bucket_of(url)
-        self._client = botocore.session.get_session().create_client(
-            "s3",
-            region_name=self._bucket.region,
-            endpoint_url=self._bucket.endpoint or None,
-            config=Config(s3={"addressing_style": "path"}),
-        )
-
-    async def unfinished(self) -> list[str]:
-        """The keys of uploads in parts that are neither complete nor given up."""
-        answer = await asyncio.to_thread(
-            self._client.list_multipart_uploads, Bucket=self._bucket.name
-        )
-        keys = [str(each["Key"]) for each in answer.get("Uploads", ())]
-        return [key for key in keys if key.startswith(f"{self._bucket.prefix}/")]
 
 
 @pytest.fixture

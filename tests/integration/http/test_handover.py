@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pytest
+from yarl import URL
 
 from services.gateway.door import BlobContent
 from shared.blobs.store import open_blobs
@@ -45,8 +46,8 @@ async def test_a_video_is_sent_by_the_store_from_an_address_of_its_own(open_hous
         assert (answer.status, answer.body) == (307, b"")
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
-        url = answer.headers["Location"]
-        assert "X-Amz-Expires=90" in url
+        url = URL(answer.headers["Location"], encoded=True)  # as it was signed
+        assert url.query["X-Amz-Expires"] == "90"
         async with house.session.get(url) as reply:
             assert (reply.status, await reply.read()) == (200, VIDEO)
             assert reply.headers["Content-Type"] == "video/mp4"
@@ -61,7 +62,8 @@ async def test_head_is_sent_to_an_address_for_head(open_house: Any) -> None:
         path = await house.video(VIDEO, "a.mp4")
         answer = await house.call("HEAD", f"{path}/stream")
         assert answer.status == 307
-        async with house.session.head(answer.headers["Location"]) as reply:
+        url = URL(answer.headers["Location"], encoded=True)
+        async with house.session.head(url) as reply:
             assert (reply.status, reply.headers["Content-Length"]) == (200, str(len(VIDEO)))
 
 
