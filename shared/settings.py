@@ -99,6 +99,9 @@ class HostSettings(Settings, frozen=True, kw_only=True):
         str,
         Said(description="Where bytes are: empty (data folder), `file://…`, `s3://…`, `gs://…`"),
     ] = ""
+    library_dirs: Annotated[
+        tuple[str, ...], Said(description="Folders to index in place, each as `tenant=/folder`")
+    ] = ()
     data_dir: Annotated[str, Said(min_length=1, description="The data folder")] = ".reelway"
     worker_role: Annotated[
         Literal["both", "api", "worker"],

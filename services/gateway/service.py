@@ -15,13 +15,12 @@ from services.gateway.places import Places
 from services.gateway.settings import Settings
 from services.gateway.tenants import Tenants
 from services.gateway.watch import Watchers
-from shared.blobs.store import open_blobs
 from shared.bus.publisher import Bus
 from shared.errors import Conflict
 from shared.host import Runtime, Service, product_version
 from shared.http.probes import Probes
 from shared.http.server import listening
-from shared.serving import relaying, sending
+from shared.serving import blobs_of, relaying, sending
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
@@ -43,7 +42,7 @@ _log = logging.getLogger(__name__)
 async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None]:
     records = Records(runtime.store, "gateway")
     tenants = Tenants(records, runtime.clock)
-    blobs = open_blobs(runtime.blobs_url)
+    blobs = blobs_of(runtime)
     runtime.health.add("gateway blobs", blobs.ping)
     runtime.metrics.began(door=True)
     jobs = Jobs(runtime.store)

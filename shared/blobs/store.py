@@ -62,6 +62,15 @@ class Blobs:
         """Where the blob lies on this machine's disk, if it does."""
         return self._folder / checked(key) if self._folder else None
 
+    async def on_disk(self, location: str) -> Path | None:
+        """Like :meth:`local_path`, for any location that can be read."""
+        return self.local_path(location)
+
+    @asynccontextmanager
+    async def held(self, location: str) -> AsyncIterator[Path | None]:
+        """A local file with the bytes, if there is one, for as long as the block is open."""
+        yield await self.on_disk(location)
+
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Store a stream of chunks under the key. When the stream raises, nothing is kept."""
         async with self._reaching(key):

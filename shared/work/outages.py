@@ -6,6 +6,7 @@ import random
 from contextlib import AbstractAsyncContextManager
 
 from shared.blobs.failures import BlobsRefused
+from shared.blobs.library import FileChanged, FileMissing
 from shared.blobs.store import Blobs
 from shared.errors import Rejected, Unavailable
 from shared.store.breaker import BreakerOpen, Breakers, Verdict
@@ -16,6 +17,7 @@ BLOBS = "blobs"
 """The provider that keeps the bytes, by its name among the breakers."""
 
 _SPREAD = 0.25
+_AGAIN_SECONDS = 30.0
 
 
 def guarded(blobs: Blobs, breakers: Breakers) -> Blobs:
@@ -40,9 +42,12 @@ def judged(error: BaseException) -> Verdict:
 
 
 def as_snooze(error: BaseException | None) -> Snoozed | None:
-    """How long a job waits that met an open breaker, or that asked for it itself. Jobs that met
-    the same breaker come back one after the other.
+    """How long a job waits that met an open breaker, or a file that is not in its folder as it was,
+    or that asked for it itself. Jobs that met the same come back one after the other.
     """
+    if isinstance(error, (FileMissing, FileChanged)):
+        seconds = _AGAIN_SECONDS * random.uniform(1, 1 + _SPREAD)
+        return Snoozed(error.code, error.detail, seconds=seconds)
     if isinstance(error, BreakerOpen):
         spread = max(1.0, error.retry_after * _SPREAD)
         seconds = error.retry_after + random.uniform(0, spread)

@@ -15,7 +15,11 @@ from tests.support.client import Client, Reply, SentEvent, client_of
 from tests.support.stack import Stack
 from tests.support.stacks import FORMS, shared_stack
 
-OWNED = [route for route in ROUTES if "{video}" in route.path or "{job}" in route.path]
+OWNED = [
+    route
+    for route in ROUTES
+    if any(name in route.path for name in ("{video}", "{job}", "{library}"))
+]
 
 
 @pytest.fixture(params=FORMS)
@@ -27,6 +31,7 @@ def _address(route: Route, video: str, job: str) -> str:
     path = route.path.replace("{index:[0-9]{1,6}}", "0")
     path = path.replace("{tenant}", "nobody").replace("{prefix:[a-z0-9]{12}}", "a" * 12)
     path = path.replace("{schedule}", "nightly").replace("{pool}", "media")
+    path = path.replace("{library}", video)
     return path.replace("{video}", video).replace("{job}", job).replace("{upload}", job)
 
 

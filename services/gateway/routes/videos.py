@@ -86,18 +86,22 @@ async def approve(request: web.Request) -> web.StreamResponse:
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
+    """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256. A file of a
+    library that is not in its folder is `file_missing`, one that is being replaced `file_changed`.
+    """
     door = request.app[DOOR]
     video = await find_video(door, tenant_of(request), request.match_info["video"])
-    content = BlobContent(
-        blobs=door.blobs,
-        key=video.location,
-        size=video.size,
-        etag=f'"{video.sha256}"',
-        modified=video.created_at / 1000,
-        media_type=video.media_type,
-    )
-    response = await respond(request, content, name=video.name)
+    async with door.blobs.held(video.location) as held:
+        content = BlobContent(
+            blobs=door.blobs,
+            key=video.location,
+            size=video.size,
+            etag=f'"{video.sha256}"',
+            modified=video.created_at / 1000,
+            media_type=video.media_type,
+            held=held,
+        )
+        response = await respond(request, content, name=video.name)
     sent = response.content_length or 0
     if request.method == hdrs.METH_GET:
         door.metrics.range_bytes.add(sent, {"partial": response.status == 206})
@@ -172,7 +176,7 @@ ROUTES = (
         reply=BINARY,
         media=("video/*",),
         headers={"Range": "Which bytes, as in RFC 9110 section 14.2."},
-        errors=(NotFound, RangeUnsatisfiable, PreconditionFailed),
+        errors=(NotFound, Conflict, RangeUnsatisfiable, PreconditionFailed),
         tags=("videos",),
         scope="read",
     ),
