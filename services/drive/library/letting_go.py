@@ -9,9 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from shared.contracts.library import LibraryFile
-from shared.contracts.records import Job
+from shared.contracts.records import Job, Video
 from shared.errors import Conflict, Later
-from shared.store.keys import library_file_key, library_files_index
+from shared.store.keys import library_file_key, library_files_index, video_key
 from shared.store.records import Change, Records
 from shared.tenancy import tenant_id
 
@@ -39,7 +39,9 @@ async def refuse(records: Records, job: Job, new_change: Callable[[], Change]) -
     is_refused = error is not None and error.error_class == "bad_input"
     if "library" not in job.params or job.state != "failed" or not is_refused:
         return
-    assert error
+    video = await records.get(Video, video_key(tenant_id(job.tenant), job.subject))
+    if error is None or (video is not None and video.media is not None):
+        return  # it was one once, and stays
 
     def refused(file: LibraryFile) -> LibraryFile | None:
         return msgspec.structs.replace(file, state="refused", reason=error.code)

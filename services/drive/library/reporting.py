@@ -95,8 +95,14 @@ async def _keep(
         adopted_at=adopted,
         scanned_at=now,
         scan_ms=times.took_ms,
+        restless=before.restless + 1 if _is_restless(plan) else 0,
         plan=plan,
         version=before.version + 1,
     )
     change = context.change().expect(key, before.version).put(key, after)
     await records.commit(change.index(libraries_index(context.tenant), standing.id))
+
+
+def _is_restless(plan: ScanPlan) -> bool:
+    grows = plan.counts.get("waiting") or plan.counts.get("changing")
+    return bool(grows) and not plan.counts.get("new")

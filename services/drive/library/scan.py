@@ -62,10 +62,10 @@ def scan_step(scan: Scan) -> StepFunction:
         is_dry = bool(context.job.params.get("dry_run"))
         if standing.state == "new" and not is_dry:
             standing = await scan.folders.adopt(context.tenant, standing)
-        if standing.state not in {"ok", "new"}:
-            plan = ScanPlan(state=standing.state, detail=standing.hint, dry_run=is_dry)
-        else:
+        if standing.state == "ok" or (is_dry and standing.state == "new"):
             plan = await _Run(scan, context, standing).carry_out()
+        else:
+            plan = ScanPlan(state=standing.state, detail=standing.hint, dry_run=is_dry)
         if not is_dry:
             took = Took(scan.clock(), int((time.monotonic() - began) * 1000))
             await keep_result(scan.records, context, standing, plan, took)
@@ -164,7 +164,7 @@ def _tell(context: StepContext, standing: Standing, plan: ScanPlan) -> None:
         "tenant": context.tenant,
         "library": standing.id,
     }
-    if plan.suspicious or plan.detail:
+    if plan.suspicious or (plan.state != "ok" and not plan.dry_run):
         why = plan.suspicious or plan.detail
         _log.warning("library %s: nothing was taken for gone: %s", standing.place, why, extra=extra)
         return

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from watchfiles import Change as FileChange
@@ -17,6 +18,7 @@ from watchfiles import awatch
 
 from services.drive.library.asking import ask_for_scan
 from services.drive.library.folders import Folders, Standing
+from services.drive.library.names import reason_to_skip
 from shared.blobs.beneath import in_thread
 from shared.clock import Clock
 from shared.contracts.library import Library
@@ -30,6 +32,9 @@ from shared.work.jobs import ENDED, Jobs
 _TICK: Final = 5.0
 _AGAIN_MS: Final = 60_000
 """When to look again where the queue was full, or a folder could not be listed."""
+
+_LONGEST_MS: Final = 300_000
+"""How long a file that has grown for long may be whole before anybody looks."""
 
 _SHARE: Final = 10
 """Of so many parts of the time, scanning takes at most one."""
@@ -46,20 +51,27 @@ class Times:
     settle_ms: int
     every_ms: int
 
-    def is_due(self, library: Library | None, now: int, *, touched: bool) -> bool:
-        """Whether it is time to look through a folder."""
+    def is_due(self, library: Library | None, now: int, touched_at: int = 0) -> bool:
+        """Whether it is time to look through a folder; ``touched_at`` is when something changed in
+        it last, as far as anybody knows.
+        """
         if library is None or not library.scanned_at or library.plan is None:
             return True
         passed = now - library.scanned_at
-        if passed < max(self.settle_ms, _SHARE * library.scan_ms):
+        if passed < self._rest_ms(library):
             return passed < 0  # a clock was set back
         counts = library.plan.counts
-        if touched or counts.get("waiting") or counts.get("changing"):
+        if library.restless or touched_at > library.scanned_at - library.scan_ms:
             return True
         is_open = any(counts.get(kind) for kind in ("held", "unreadable", "left_out"))
         if is_open or library.plan.suspicious.startswith("incomplete"):
             return passed >= _AGAIN_MS
-        return passed >= self.every_ms
+        return bool(counts.get("waiting")) or passed >= self.every_ms
+
+    def _rest_ms(self, library: Library) -> int:
+        """The longer a file has been growing, the longer it may take to see that it has ended."""
+        growing = self.settle_ms << min(16, max(0, library.restless - 1))
+        return max(self.settle_ms, min(growing, _LONGEST_MS), _SHARE * library.scan_ms)
 
 
 @dataclass(frozen=True)
@@ -89,16 +101,14 @@ class Watch:
 
     async def _see_to(self, tenant: TenantId, standing: Standing) -> bool:
         library, now = standing.record, self.clock()
-        touched = standing.place in self._touched
         if standing.state not in {"ok", "new"}:
             return False
-        if not self.times.is_due(library, now, touched=touched):
+        if not self.times.is_due(library, now, self._touched.get(standing.place, 0)):
             return False
         if library is not None and await self._is_scanned(tenant, library):
             return False
         with suppress(Conflict):  # somebody else was quicker
             await ask_for_scan(self.records, Change(tenant), standing, new_id(), {}, now)
-            self._touched.pop(standing.place, None)
             return True
         return False
 
@@ -168,6 +178,11 @@ def _identity(place: str) -> tuple[int, int]:
     return told.st_dev, told.st_ino
 
 
-def _matters(_change: FileChange, path: str) -> bool:
-    """Whether a change can be about a video: hidden names are our marker, or unfinished."""
-    return not path.rpartition("/")[2].startswith(".")
+def _matters(change: FileChange, path: str) -> bool:
+    """Whether a change can be about a video. What was deleted may have been a folder of them."""
+    name = path.rpartition("/")[2]
+    if not reason_to_skip(name, "file"):
+        return True
+    if reason_to_skip(name, "folder"):
+        return False
+    return change is FileChange.deleted or Path(path).is_dir()
