@@ -18,7 +18,7 @@ from services.gateway.idempotency import attempt_of
 from services.gateway.schemas import Page
 from shared.contracts.library import Folder, Library, LibraryFile, ListFolders, ScanFolder, ScanPlan
 from shared.errors import Conflict, NotFound
-from shared.http.bodies import json_reply, read_json, read_json_or, read_query
+from shared.http.bodies import json_reply, read_json_or, read_query
 from shared.http.routes import Route
 from shared.ids import is_id
 from shared.store.keys import library_file_key, library_files_index, library_key
@@ -127,7 +127,7 @@ async def clean_library(request: web.Request) -> web.StreamResponse:
     """Remove videos whose files are missing, with their captions; at most 100 in one request. No
     file is ever removed. The folder must be in order: what is unmounted is not missing.
     """
-    body, folder = await read_json(request, schemas.CleanBody), await _folder(request)
+    folder, body = await _folder(request), await read_json_or(request, schemas.CleanBody())
     door, tenant = request.app[DOOR], tenant_of(request)
     files, before = list[LibraryFile](), ""
     while page := await _files(door, tenant, folder.id, before, 1000):
@@ -209,6 +209,7 @@ ROUTES = (
         summary="Remove videos whose files are missing",
         name="clean_library",
         body=schemas.CleanBody,
+        is_body_optional=True,
         reply=schemas.Cleaned,
         errors=(NotFound, Conflict),
         tags=("libraries",),
