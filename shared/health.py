@@ -33,6 +33,7 @@ class Health:
         self.draining = False
         self.started = time.monotonic()
         self._checks = dict(checks or {})
+        self._only_told: set[str] = set()
         self._timeout = timeout
 
     @property
@@ -40,11 +41,13 @@ class Health:
         """Seconds since this was made."""
         return time.monotonic() - self.started
 
-    def add(self, name: str, ping: Ping) -> None:
-        """Check one thing more."""
+    def add(self, name: str, ping: Ping, *, needed: bool = True) -> None:
+        """Check one thing more. What is not ``needed`` is told, and keeps no work away."""
         if name in self._checks:
             raise ValueError(f"there is a check {name!r} already")
         self._checks[name] = ping
+        if not needed:
+            self._only_told.add(name)
 
     async def check(self) -> tuple[Check, ...]:
         """All checks at once, each within its own time."""
@@ -56,8 +59,9 @@ class Health:
         """Why no work should be sent here; empty when it should."""
         if self.draining:
             return "draining"
-        failed = [f"{check.name}: {check.error}" for check in await self.check() if not check.ok]
-        return ", ".join(failed)
+        failed = [check for check in await self.check() if not check.ok]
+        needed = [check for check in failed if check.name not in self._only_told]
+        return ", ".join(f"{check.name}: {check.error}" for check in needed)
 
     async def _one(self, name: str, ping: Ping) -> Check:
         began = time.monotonic()

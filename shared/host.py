@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from shared.blobs.opening import check_url, reached
+from shared.blobs.roots import Root, roots_of
 from shared.bus.connect import connect
 from shared.bus.transport import Transport
 from shared.clock import Clock, now_ms
@@ -75,6 +76,7 @@ class Runtime:
     tracer: Tracer
     instance: str
     stopping: asyncio.Event
+    roots: tuple[Root, ...] = ()
     clock: Clock = now_ms
     failures: list[str] = field(default_factory=list)
 
@@ -128,6 +130,7 @@ class _Plan:
     services: tuple[tuple[Service, Settings], ...]
     tracer: Tracer
     instance: str
+    roots: tuple[Root, ...] = ()
 
 
 def main(*services: Service) -> NoReturn:
@@ -168,8 +171,8 @@ def read_plan(services: Sequence[Service], environ: MutableMapping[str, str]) ->
         (service, load(service.settings, given[service.name], prefix_of(service.name)))
         for service in sorted(services, key=_place)
     )
-    instance = _instance()
-    return _Plan(settings, loaded, new_tracer(settings.traces, instance=instance), instance)
+    roots, instance = roots_of(settings), _instance()
+    return _Plan(settings, loaded, new_tracer(settings.traces, instance=instance), instance, roots)
 
 
 def _place(service: Service) -> int:
@@ -236,6 +239,7 @@ async def _open(plan: _Plan, lifetime: Lifetime, stack: AsyncExitStack) -> Runti
         tracer=plan.tracer,
         instance=plan.instance,
         stopping=lifetime.stopping,
+        roots=plan.roots,
     )
     if settings.admin_port:
         await _open_admin(runtime, stack)

@@ -20,20 +20,25 @@ from typing import Final
 
 import msgspec
 
-from shared.blobs.store import Blobs
+from shared.blobs.library import InPlace
+from shared.blobs.reading import BlobsAndLibraries
+from shared.blobs.store import Blobs, open_blobs
 from shared.bus.consumer import Consumer
 from shared.bus.envelope import Envelope
 from shared.bus.outbox import Relay
 from shared.bus.router import Context, Router
 from shared.contracts.base import kind_of
 from shared.contracts.jobs import JobsChanged
+from shared.contracts.library import LibraryFile
 from shared.errors import Unavailable
 from shared.host import Runtime
 from shared.store.breaker import Breakers
+from shared.store.keys import library_file_key
 from shared.store.outbox import RedisOutbox
-from shared.store.records import Change
+from shared.store.records import Change, Records
 from shared.telemetry.jobs import PoolTelemetry, count_change
 from shared.telemetry.traces import current_trace
+from shared.tenancy import TenantId
 from shared.work.context import StepFunction
 from shared.work.failures import RetryPolicy
 from shared.work.ledger import Ledger
@@ -63,6 +68,16 @@ async def answering(runtime: Runtime, router: Router) -> AsyncIterator[None]:
     async with consumer.running():
         runtime.health.add(f"{router.service} consumer", _check(consumer))
         yield
+
+
+def blobs_of(runtime: Runtime) -> Blobs:
+    """The blob store of this process, which also reads what lies in libraries."""
+    records = Records(runtime.store, "")  # only to read
+
+    async def find(tenant: TenantId, file_id: str) -> LibraryFile | None:
+        return await records.get(LibraryFile, library_file_key(tenant, file_id))
+
+    return BlobsAndLibraries(open_blobs(runtime.blobs_url), InPlace(runtime.roots, find))
 
 
 def change_of(context: Context) -> Change:

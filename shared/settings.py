@@ -102,6 +102,9 @@ class HostSettings(Settings, frozen=True, kw_only=True):
             "`s3://bucket/prefix?endpoint=…&region=…&style=path&public=…`"
         ),
     ] = ""
+    library_dirs: Annotated[
+        tuple[str, ...], Said(description="Folders to index in place, each as `tenant=/folder`")
+    ] = ()
     data_dir: Annotated[str, Said(min_length=1, description="The data folder")] = ".reelway"
     worker_role: Annotated[
         Literal["both", "api", "worker"],
@@ -290,11 +293,7 @@ def allowed(kind: Any) -> str:
 
 
 def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> Iterator[str]:
-    for word, bound in (
-        ("from", info.ge),
-        ("above", info.gt),
-        ("to", info.le),
-        ("below", info.lt),
-    ):
+    words = {"from": info.ge, "above": info.gt, "to": info.le, "below": info.lt}
+    for word, bound in words.items():
         if bound is not None:
             yield f"{word} {bound:g}"

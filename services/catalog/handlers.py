@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +22,7 @@ from shared.contracts.catalog import (
 )
 from shared.contracts.drive import FileStored
 from shared.contracts.jobs import JobFinished
+from shared.contracts.library import FileRenamed
 from shared.contracts.records import Layout, Video
 from shared.errors import Conflict, NotFound
 from shared.serving import change_of
@@ -42,6 +44,7 @@ class CatalogHandlers:
         return (
             Router("catalog")
             .on(FileStored, self.add_video)
+            .on(FileRenamed, self.rename)
             .on(JobFinished, self.drop_refused)
             .answer(DeleteVideo, self.delete_video)
             .answer(ApproveLayout, self.approve_layout)
@@ -51,6 +54,23 @@ class CatalogHandlers:
     async def add_video(self, message: FileStored, context: Context) -> None:
         """A file is in its place: from now on there is a video."""
         await self.videos.add(new_video(message, self.clock()), lambda: change_of(context))
+
+    async def rename(self, message: FileRenamed, context: Context) -> None:
+        """The file in its library has another name, and so has the video, unless somebody has given
+        it one of its own.
+        """
+
+        async def edit(video: Video, _: Change) -> Video:
+            if video.name != message.was:
+                return video
+            return msgspec.structs.replace(
+                video, name=message.name, version=video.version + 1, updated_at=self.clock()
+            )
+
+        with suppress(NotFound):  # it was deleted meanwhile
+            await self.videos.update(
+                context.tenant, message.video_id, edit, lambda: change_of(context)
+            )
 
     async def drop_refused(self, message: JobFinished, context: Context) -> None:
         """What turned out to be no video is refused as a whole: the failed job is its receipt. That

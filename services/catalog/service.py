@@ -10,9 +10,8 @@ from services.catalog.handlers import CatalogHandlers
 from services.catalog.search import CaptionIndex
 from services.catalog.steps import CatalogSteps
 from services.catalog.videos import Videos
-from shared.blobs.store import open_blobs
 from shared.host import Runtime, Service
-from shared.serving import answering, relaying, working
+from shared.serving import answering, blobs_of, relaying, working
 from shared.settings import Said
 from shared.settings import Settings as Base
 from shared.store.changes import Changes
@@ -30,7 +29,7 @@ class Settings(Base, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None]:
-    blobs = open_blobs(runtime.blobs_url)
+    blobs = blobs_of(runtime)
     runtime.health.add("catalog blobs", blobs.ping)
     records = Records(runtime.store, "catalog")
     videos = Videos(records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.drive.library.letting_go import let_go, refuse
 from services.drive.pieces import Pieces
 from shared.blobs import locations
 from shared.blobs.store import Blobs
@@ -58,7 +59,7 @@ class DriveHandlers:
     async def delete_file(self, message: DeleteFile, context: Context) -> None:
         """Remove every byte of a video, and what was made of them unless another file of the tenant
         has the same bytes. Bytes first: a record without bytes can be seen and removed again, bytes
-        without a record cannot.
+        without a record cannot. A file in a library is not ours to remove: it is ignored.
         """
         file = await self.records.get(File, file_key(context.tenant, message.file_id))
         await self.blobs.delete_prefix(locations.files(context.tenant, message.file_id))
@@ -68,8 +69,8 @@ class DriveHandlers:
         if file is not None:
             await self._drop_results(context.tenant, file.sha256, file.id)
         await self.space.give(context.tenant, message.file_id)
-        change = change_of(context).delete(file_key(context.tenant, message.file_id))
-        await self.records.commit(change)
+        key = file_key(context.tenant, message.file_id)
+        await let_go(self.records, message.file_id, lambda: change_of(context).delete(key))
 
     async def clean_up(self, message: JobFinished, context: Context) -> None:
         """Remove what a job kept for itself, unless it may go on from there. Of a video that was
@@ -78,6 +79,7 @@ class DriveHandlers:
         job = await self.jobs.get(context.tenant, message.job_id)
         if job is None:
             return
+        await refuse(self.records, job, lambda: change_of(context))
         if await self.records.exists(deleted_key(context.tenant, job.subject)):
             await self._forget(context.tenant, job)
         elif not may_go_on(job):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from contextlib import suppress
 
-from services.drive.model import HEAD, REFUSALS, sniff
+from services.drive.content import check_type, hash_of, stored
+from services.drive.library.taking import take_in_place
 from services.drive.pieces import Pieces
 from shared.blobs import locations
-from shared.blobs.remote import AHEAD
 from shared.clock import now_ms
-from shared.contracts.drive import FileStored
 from shared.contracts.records import File, StepOutput
 from shared.errors import NotFound
-from shared.ids import derived_id, file_of
-from shared.store.keys import file_key, source_key
+from shared.ids import file_of
+from shared.store.keys import file_key
 from shared.store.records import Records
 from shared.store.space import Space
 from shared.work.context import StepContext, StepFunction
@@ -23,30 +20,32 @@ from shared.work.step import BadInput
 
 
 def store_step(records: Records, pieces: Pieces, space: Space) -> StepFunction:
-    """The step ``store``: verify, hash and put an upload into its place."""
+    """The step ``store``: verify and hash a file; an upload is also put into its place, a file of a
+    library stays in its own.
+    """
 
     async def store(context: StepContext) -> StepOutput:
+        if "library" in context.job.params:
+            file_id = str(context.job.params["file_id"])
+            known = await records.get(File, file_key(context.tenant, file_id))
+            return _output(known or await take_in_place(context, records))
         upload_id = str(context.job.params["upload_id"])
         file_id = file_of(upload_id)
         known = await records.get(File, file_key(context.tenant, file_id))
         if known is None:
             known = await _take_in(context, pieces, upload_id, file_id)
-            await _record(context, records, known)
+            await records.commit(stored(context, known))
             if not await space.has(context.tenant, file_id):  # the job has waited for very long
                 await space.take(context.tenant, file_id, known.size)
         await pieces.drop(context.tenant, upload_id)
-        return StepOutput(
-            result={
-                "file_id": known.id,
-                "location": known.location,
-                "sha256": known.sha256,
-                "size": known.size,
-                "media_type": known.media_type,
-                "name": known.name,
-            }
-        )
+        return _output(known)
 
     return store
+
+
+def _output(file: File) -> StepOutput:
+    names = ("location", "sha256", "size", "media_type", "name")
+    return StepOutput(result={"file_id": file.id} | {name: getattr(file, name) for name in names})
 
 
 async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id: str) -> File:
@@ -72,8 +71,8 @@ async def _take_in(context: StepContext, pieces: Pieces, upload_id: str, file_id
             f"{size} of {declared} bytes are here",
             hint="upload the file again",
         )
-    media_type = await _check_type(context, key, size)
-    digest = await _hash(context, key, size)
+    media_type = await check_type(context, key, size)
+    digest = await hash_of(context, key, size)
     if key != target:
         await context.blobs.move(key, target)
     return File(
@@ -93,39 +92,3 @@ async def _find(context: StepContext, *keys: str) -> tuple[str, int] | None:
         with suppress(NotFound):
             return key, (await context.blobs.head(key)).size
     return None
-
-
-async def _check_type(context: StepContext, key: str, size: int) -> str:
-    head = b"".join([piece async for piece in context.blobs.read(key, 0, min(HEAD, size))])
-    found = sniff(head)
-    if found.family != "video":
-        code, detail, hint = REFUSALS[found.family]
-        raise BadInput(code, detail, hint=hint)
-    return found.media_type
-
-
-async def _hash(context: StepContext, key: str, size: int) -> str:
-    """SHA-256 of a blob, in hex, told as progress."""
-    digest, done = hashlib.sha256(), 0
-    async for piece in context.blobs.read(key, 0, size, AHEAD):
-        await asyncio.to_thread(digest.update, piece)
-        done += len(piece)
-        await context.progress(done / max(1, size), "verifying the file")
-    return digest.hexdigest()
-
-
-async def _record(context: StepContext, records: Records, file: File) -> None:
-    stored = FileStored(
-        file_id=file.id,
-        video_id=file.video_id,
-        job_id=context.job.id,
-        name=file.name,
-        size=file.size,
-        sha256=file.sha256,
-        media_type=file.media_type,
-        location=file.location,
-    )
-    change = context.change().put(file_key(context.tenant, file.id), file)
-    change.index(source_key(context.tenant, file.sha256), file.id)
-    change.say(stored, message_id=derived_id("stored", file.id), key=file.video_id)
-    await records.commit(change)

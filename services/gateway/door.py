@@ -75,11 +75,12 @@ class BlobContent:
     etag: str
     modified: float | None
     media_type: str
+    held: Path | None = None
 
     @property
     def local_path(self) -> Path | None:
         """Where the bytes lie on this machine's disk, if they do."""
-        return self.blobs.local_path(self.key)
+        return self.held or self.blobs.local_path(self.key)
 
     def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """The bytes from ``start`` up to ``stop``."""

@@ -9,6 +9,9 @@ from shared.clock import rfc3339
 from shared.contracts import records
 from shared.work.priority import Boost, effective_priority
 
+SCAN = "scan_library"
+"""The flow whose subject is a library."""
+
 _NOT_YET_IN_LINE = frozenset({"accepted", "scheduled"})
 _WAITS_FOR_A_TIME = frozenset({"scheduled", "retrying"})
 
@@ -19,7 +22,7 @@ def job(record: records.Job, now: int) -> schemas.Job:
         id=record.id,
         flow=record.flow,
         state=record.state,
-        video=record.subject,
+        video="" if record.flow == SCAN else record.subject,
         progress=record.progress,
         step=record.step,
         message=record.message,
@@ -41,6 +44,7 @@ def job(record: records.Job, now: int) -> schemas.Job:
         pausing=record.pause_requested,
         parent=parent(record) or None,
         parts=parts(record),
+        library=record.subject if record.flow == SCAN else None,
     )
 
 

@@ -7,10 +7,12 @@ from contextlib import suppress
 
 from services.gateway import job_views, schemas, views
 from services.gateway.door import Door
+from shared.blobs.library import is_in_library
+from shared.contracts.library import LibraryFile
 from shared.contracts.records import Accepted, Job, Video
 from shared.errors import Conflict, NotFound, Rejected
 from shared.ids import is_id
-from shared.store.keys import accepted_key, deleted_key, video_key
+from shared.store.keys import accepted_key, deleted_key, library_file_key, video_key
 from shared.tenancy import TenantId
 
 
@@ -50,8 +52,16 @@ async def show_videos(
     found = await door.jobs.get_many(tenant, wanted)
     jobs: dict[str, Job | None] = dict(zip(wanted, found, strict=True))
     fresh = await door.records.get_many(Video, [video_key(tenant, each.id) for each in videos])
+    in_place = [each.file_id for each in fresh if is_in_library(each.location)]
+    keys = [library_file_key(tenant, each) for each in in_place]
+    files = {each.id: each for each in await door.records.get_many(LibraryFile, keys)}
     return tuple(
-        views.video(video, jobs.get(video.process_job), jobs.get(video.caption_job))
+        views.video(
+            video,
+            jobs.get(video.process_job),
+            jobs.get(video.caption_job),
+            files.get(video.file_id),
+        )
         for video in fresh
     )
 

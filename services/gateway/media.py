@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from services.gateway.door import BlobContent, Door
+from shared.blobs.library import is_in_library
 from shared.contracts.records import Video
 from shared.errors import NotFound
 from shared.http import handover
@@ -27,20 +28,22 @@ async def send_video(
     may_redirect: bool = True,
 ) -> web.StreamResponse:
     """The file as it was uploaded, with ranges (RFC 9110); the ETag is its SHA-256."""
-    content = BlobContent(
-        blobs=door.blobs,
-        key=video.location,
-        size=video.size,
-        etag=f'"{video.sha256}"',
-        modified=video.created_at / 1000,
-        media_type=video.media_type,
-    )
-    if may_redirect and (url := await _elsewhere(request, door, content, video.name, download)):
-        return handover.elsewhere(url)
-    if door.settings.accel_prefix and content.local_path is not None:
+    async with door.blobs.held(video.location) as held:
+        content = BlobContent(
+            blobs=door.blobs,
+            key=video.location,
+            size=video.size,
+            etag=f'"{video.sha256}"',
+            modified=video.created_at / 1000,
+            media_type=video.media_type,
+            held=held,
+        )
+        if may_redirect and (url := await _elsewhere(request, door, content, video.name, download)):
+            return handover.elsewhere(url)
         prefix = door.settings.accel_prefix
-        return handover.by_proxy(content, prefix, content.key, video.name, download=download)
-    response = await respond(request, content, name=video.name, download=download)
+        if prefix and content.local_path is not None and not is_in_library(content.key):
+            return handover.by_proxy(content, prefix, content.key, video.name, download=download)
+        response = await respond(request, content, name=video.name, download=download)
     if request.method == hdrs.METH_GET:
         sent = response.content_length or 0
         door.metrics.range_bytes.add(sent, {"partial": response.status == 206})

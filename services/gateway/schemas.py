@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.gateway.library_schemas import InLibrary
 from shared.contracts.records import Box, Tier
 
 Stage = Literal["wait", "processing", "annotate", "done", "error"]
@@ -89,7 +90,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     workers that died, `interrupts` restarts, `snoozes` waits for something outside. `worker` has it
     now; `pausing` says that it is to rest and has not stopped yet. `due_at` is when it is begun or
     tried again, if it waits for a time. `labels` and `priority` are there once it is in line,
-    moments after the upload.
+    moments after the upload. A scan is about a `library`, and no video.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None = None
     parent: str | None = None
     parts: PartCounts | None = None
+    library: str | None = None
 
 
 class Jobs(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +168,9 @@ class VideoJobs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
-    """A video. `status` is the worst of its stages."""
+    """A video. `status` is the worst of its stages. `library` is there for a file that is indexed
+    in place.
+    """
 
     id: str
     name: str
@@ -183,6 +187,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     stream_url: str | None = None
     thumbnail_url: str | None = None
+    library: InLibrary | None = None
 
 
 class Videos(msgspec.Struct, frozen=True, kw_only=True):

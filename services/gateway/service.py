@@ -19,13 +19,12 @@ from services.gateway.shares import Shares
 from services.gateway.signatures import Signatures
 from services.gateway.tenants import Tenants
 from services.gateway.watch import Watchers
-from shared.blobs.store import open_blobs
 from shared.bus.publisher import Bus
 from shared.errors import Conflict
 from shared.host import Runtime, Service, product_version
 from shared.http.probes import Probes
 from shared.http.server import listening
-from shared.serving import answering, relaying, sending
+from shared.serving import answering, blobs_of, relaying, sending
 from shared.store.breaker import Breakers
 from shared.store.idempotency import Idempotency
 from shared.store.records import Records
@@ -67,7 +66,7 @@ def _door(runtime: Runtime, settings: Settings, bus: Bus) -> Door:
     """What the handlers of the door have at hand."""
     store, clock = runtime.store, runtime.clock
     records, jobs = Records(store, "gateway"), Jobs(store)
-    tenants, blobs = Tenants(records, clock), open_blobs(runtime.blobs_url)
+    tenants, blobs = Tenants(records, clock), blobs_of(runtime)
     return Door(
         settings=settings,
         records=records,

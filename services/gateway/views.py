@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from services.gateway import schemas
 from services.gateway.job_views import failure
+from services.gateway.library_schemas import InLibrary
 from services.gateway.schemas import Stage
 from shared.clock import rfc3339
 from shared.contracts import records
+from shared.contracts.library import LibraryFile
 
 STAGE_OF: dict[records.JobState, Stage] = {
     "accepted": "wait",
@@ -28,9 +30,12 @@ _WORST: tuple[Stage, ...] = ("error", "annotate", "processing", "wait", "done")
 
 
 def video(
-    record: records.Video, process: records.Job | None, captioning: records.Job | None
+    record: records.Video,
+    process: records.Job | None,
+    captioning: records.Job | None,
+    file: LibraryFile | None = None,
 ) -> schemas.Video:
-    """A video with the state of its jobs."""
+    """A video with the state of its jobs, and of its file if that lies in a library."""
     stages = stages_of(record, process, captioning)
     failures = (failure(each) for each in (process, captioning) if each)
     return schemas.Video(
@@ -49,7 +54,13 @@ def video(
         error=next((failure for failure in failures if failure), None),
         stream_url=f"/v1/videos/{record.id}/stream",
         thumbnail_url=f"/v1/videos/{record.id}/thumbnail" if record.poster else None,
+        library=_in_library(file) if file else None,
     )
+
+
+def _in_library(file: LibraryFile) -> InLibrary:
+    since = rfc3339(file.missing_since) if file.state == "missing" else None
+    return InLibrary(id=file.library, path=file.path, missing_since=since)
 
 
 def accepted_video(accepted: records.Accepted, process: records.Job | None) -> schemas.Video:

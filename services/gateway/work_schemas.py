@@ -22,7 +22,9 @@ class JobsPage(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=f"^(({_STATE})(,({_STATE}))*)?$", description="One or more, with commas between"
         ),
     ] = ""
-    flow: Annotated[str, msgspec.Meta(description="`process_video` or `caption_video`")] = ""
+    flow: Annotated[
+        str, msgspec.Meta(description="`process_video`, `caption_video` or `scan_library`")
+    ] = ""
     video: MaybeId = ""
     parent: Annotated[MaybeId, msgspec.Meta(description="The job whose parts they are")] = ""
 

@@ -33,6 +33,7 @@ FLOWS: Mapping[str, tuple[StepStatus, ...]] = {
         StepStatus(name="read_captions", pool=MEDIA, weight=4, needs=_READS),
         StepStatus(name="publish", pool=CATALOG, weight=1),
     ),
+    "scan_library": (StepStatus(name="scan", pool=DRIVE, weight=1),),
 }
 
 POOLS = (DRIVE, MEDIA, CATALOG)

@@ -12,10 +12,10 @@ from services.jobs.reaper import forget_forever, reap_forever
 from services.jobs.recipes import RECIPES
 from services.jobs.schedules import ScheduleDesk
 from services.jobs.settings import Settings, shares_of
-from shared.blobs.store import Blobs, open_blobs
+from shared.blobs.store import Blobs
 from shared.host import Runtime, Service
 from shared.machine import memory_bytes, processors
-from shared.serving import MIB, answering, ledger_of, relaying, working
+from shared.serving import MIB, answering, blobs_of, ledger_of, relaying, working
 from shared.store.records import Records
 from shared.work.child import ChildSteps
 from shared.work.child_limits import ChildLimits, python_module
@@ -30,7 +30,7 @@ _LEAST_MEMORY_MB = 1024
 
 @asynccontextmanager
 async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None]:
-    ledger, blobs = ledger_of(runtime), open_blobs(runtime.blobs_url)
+    ledger, blobs = ledger_of(runtime), blobs_of(runtime)
     governor, schedules = Governor(runtime.store), Schedules(runtime.store)
     records, shares = Records(runtime.store, "jobs"), shares_of(settings)
     desk = ScheduleDesk(schedules, records)

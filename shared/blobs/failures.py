@@ -78,7 +78,11 @@ def no_space() -> StorageFull:
 
 
 def checked(key: str) -> str:
-    """The key (or prefix, which ends in a slash); :class:`Invalid` when it could lead elsewhere."""
+    """The key (or prefix, which ends in a slash); :class:`Invalid` when it could lead elsewhere, or
+    is a location in a library, where nothing may be written or removed.
+    """
+    if ":" in key:
+        raise Invalid(f"{key[:80]!r} is no blob key, and can only be read")
     if any(part in {"", ".", ".."} for part in key.removesuffix("/").split("/")):
         raise Invalid(f"{key[:80]!r} is no blob key")
     return key

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -22,7 +22,7 @@ from shared.blobs.disk import flush_to_disk, free_bytes, prune
 from shared.blobs.failures import checked, translated
 from shared.blobs.info import BlobInfo, info_of
 from shared.blobs.s3_calls import NOTHING, S3Calls
-from shared.blobs.streams import settled
+from shared.blobs.streams import hashed, settled
 from shared.errors import NotFound
 from shared.faults import through
 
@@ -70,6 +70,15 @@ class Blobs:
         """
         return await self._s3.address(key, seconds, method, shown) if self._s3 else None
 
+    async def on_disk(self, location: str) -> Path | None:
+        """Like :meth:`local_path`, for any location that can be read."""
+        return self.local_path(location)
+
+    @asynccontextmanager
+    async def held(self, location: str) -> AsyncIterator[Path | None]:
+        """A local file with the bytes, if there is one, for as long as the block is open."""
+        yield await self.on_disk(location)
+
     async def put(
         self, key: str, chunks: AsyncIterator[bytes], at_most: int = remote.USUAL_MOST
     ) -> None:
@@ -99,14 +108,8 @@ class Blobs:
 
     async def _put_file(self, key: str, path: Path) -> str:
         digest = hashlib.sha256()
-
-        async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-            while piece := await asyncio.to_thread(file.read, PIECE):
-                digest.update(piece)
-                yield piece
-
         with path.open("rb") as file:  # here, so that a missing file is no missing blob
-            await self.put(key, pieces(file), path.stat().st_size)
+            await self.put(key, hashed(file, digest, PIECE), path.stat().st_size)
         return digest.hexdigest()
 
     async def head(self, key: str) -> BlobInfo:

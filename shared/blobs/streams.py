@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 _TIDY_SECONDS = 10.0
 """How long a store may take to remove what it has of a stream that was cut off."""
+
+
+class Digest(Protocol):
+    """Any hash of the standard library."""
+
+    def update(self, data: bytes, /) -> None:
+        """Go on with these bytes."""
+
+
+async def hashed(file: BinaryIO, digest: Digest, at_once: int) -> AsyncIterator[bytes]:
+    """What is in a file, in pieces, each of which the digest has seen."""
+    while piece := await asyncio.to_thread(file.read, at_once):
+        digest.update(piece)
+        yield piece
 
 
 class CutOff(Exception):

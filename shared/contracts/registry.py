@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from shared.contracts import catalog, drive, jobs, schedules
+from shared.contracts import catalog, drive, jobs, library, schedules
 from shared.contracts.base import Message
 
 ALL: tuple[type[Message], ...] = (
     drive.CompleteUpload,
     drive.DeleteFile,
     drive.FileStored,
+    library.FileRenamed,
+    library.ListFolders,
+    library.ScanFolder,
     jobs.SubmitJob,
     jobs.CancelJob,
     jobs.RetryJob,

@@ -125,3 +125,23 @@ def idempotency_key(tenant: TenantId, given: str) -> str:
     the key: clients may put anything into theirs.
     """
     return record_key(tenant, "idempotency", sha256(given.encode()).hexdigest())
+
+
+def library_key(tenant: TenantId, library: str) -> str:
+    """A folder that is indexed in place."""
+    return record_key(tenant, "library", library)
+
+
+def libraries_index(tenant: TenantId) -> str:
+    """Index of a tenant's libraries."""
+    return record_key(tenant, "libraries")
+
+
+def library_file_key(tenant: TenantId, file_id: str) -> str:
+    """What is known of a file in a library."""
+    return record_key(tenant, "library-file", file_id)
+
+
+def library_files_index(tenant: TenantId, library: str) -> str:
+    """Index of the files of a library."""
+    return record_key(tenant, "library", library, "files")

@@ -257,6 +257,8 @@ class Action(StrEnum):
     INTAKE_RESUMED = "intake_resumed"  # there is room again
     UPLOADS_ABANDONED = "uploads_abandoned"  # uploads that nobody went on with were removed
     RESULTS_SWEPT = "results_swept"  # files of results that nobody uses any more were removed
+    LIBRARY_SCANNED = "library_scanned"  # a folder was looked through; the line says with what
+    LIBRARY_WATCH = "library_watch"  # folders cannot be watched, or looked at, for the moment
     SWEEP_FAILED = "sweep_failed"  # looking for such files broke off; it is tried again later
     BUS_CONNECTED = "bus_connected"  # a connection to the broker is up
     OUTBOX_HELD = "outbox_held"  # entries of an outbox wait: what they need is away

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 import msgspec
 
+from shared.blobs.library import FileMissing
 from shared.contracts.records import StepOutput
 from shared.errors import NotFound
 from shared.faults import through
@@ -149,6 +150,8 @@ async def _prepare(context: StepContext, folder: Path) -> StepTask:
     source = source_of(context)
     try:
         await context.blobs.head(source)
+    except FileMissing:
+        raise  # it is not ours, and may come back
     except NotFound:
         raise BadInput(
             "source_gone", "the bytes of this video are no longer here", hint="upload it again"
@@ -179,7 +182,7 @@ def source_of(context: StepContext) -> str:
 
 async def _local(context: StepContext, key: str, name: str) -> str:
     """A local path to a blob: its own where it lies on this disk, else a copy."""
-    if path := context.blobs.local_path(key):
+    if path := await context.blobs.on_disk(key):
         if not path.exists():
             raise NotFound(f"there is no blob {key}")
         return str(path.absolute())

@@ -6,6 +6,7 @@ import random
 from contextlib import AbstractAsyncContextManager
 
 from shared.blobs.failures import BlobsRefused
+from shared.blobs.library import FileChanged, FileMissing
 from shared.blobs.store import Blobs
 from shared.errors import Rejected, StorageFull, Unavailable
 from shared.store.breaker import BreakerOpen, Breakers, Verdict
@@ -19,6 +20,7 @@ FULL = StorageFull.default_code
 """How a step, also one in a child, says that the disk is full."""
 
 _SPREAD = 0.25
+_AGAIN_SECONDS = 30.0
 _FULL_SECONDS = 10.0
 
 
@@ -44,9 +46,12 @@ def judged(error: BaseException) -> Verdict:
 
 
 def as_snooze(error: BaseException | None) -> Snoozed | None:
-    """How long a job waits that met an open breaker or a full disk, or that asked for it itself.
-    Those that met the same come back one after the other.
+    """How long a job waits that met an open breaker, a full disk, or a file that is not in its
+    folder as it was, or that asked for it itself. Those that met the same come back one by one.
     """
+    if isinstance(error, (FileMissing, FileChanged)):
+        seconds = _AGAIN_SECONDS * random.uniform(1, 1 + _SPREAD)
+        return Snoozed(error.code, error.detail, seconds=seconds)
     if isinstance(error, BreakerOpen):
         spread = max(1.0, error.retry_after * _SPREAD)
         seconds = error.retry_after + random.uniform(0, spread)

@@ -17,7 +17,11 @@ from tests.support.stack import Stack
 from tests.support.stacks import FORMS, shared_stack
 
 SHARED = {(route.method, route.path) for route in shared.ROUTES}
-OWNED = [route for route in ROUTES if "{video}" in route.path or "{job}" in route.path]
+OWNED = [
+    route
+    for route in ROUTES
+    if any(name in route.path for name in ("{video}", "{job}", "{library}"))
+]
 
 
 @pytest.fixture(params=FORMS)
@@ -29,7 +33,7 @@ def _address(route: Route, video: str, job: str) -> str:
     path = route.path.replace("{index:[0-9]{1,6}}", "0").replace("{number:[0-9]{1,5}}", "1")
     path = path.replace("{tenant}", "nobody").replace("{prefix:[a-z0-9]{12}}", "a" * 12)
     path = path.replace("{schedule}", "nightly").replace("{pool}", "media")
-    path = path.replace("{share}", job)
+    path = path.replace("{share}", job).replace("{library}", video)
     return path.replace("{video}", video).replace("{job}", job).replace("{upload}", job)
 
 

@@ -64,9 +64,9 @@ async def create(request: web.Request) -> web.StreamResponse:
         tus.check_type(request.content_type)
     check_length(door, upload.length)
     await door.room.check()
-    async with place_in_line(request, upload.job_id):
-        async with promised(door, upload).beginning(upload.length):
-            await door.uploads.create(upload)
+    room = promised(door, upload).beginning(upload.length)
+    async with place_in_line(request, upload.job_id), room:
+        await door.uploads.create(upload)
     if request.body_exists or upload.length == 0:
         async with door.uploads.held(tenant, upload.id) as hold:
             upload = await door.uploads.get(tenant, upload.id)

@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway import schemas, views
 from shared.contracts import records
+from shared.contracts.library import FileState, LibraryFile, Look
 from shared.contracts.records import JobState
 
 ACCEPTED = records.Accepted(video_id="v", job_id="j", name="a.mp4", size=7, accepted_at=1_000)
@@ -191,3 +192,29 @@ def test_captions_are_shown_in_seconds() -> None:
 
 def test_a_video_without_captions_shows_none() -> None:
     assert views.captions("v", None) == schemas.Captions(video="v", origin="", items=())
+
+
+@pytest.mark.parametrize(
+    ("state", "since"), [("present", None), ("missing", "1970-01-01T00:00:05")]
+)
+def test_a_video_in_a_library_says_where_it_is_and_since_when_it_is_not(
+    state: FileState, since: str | None
+) -> None:
+    file = LibraryFile(
+        id="f",
+        library="l",
+        video_id="v",
+        job_id="j",
+        path="autumn/a.mp4",
+        look=Look(size=7, mtime_ns=1),
+        state=state,
+        created_at=1,
+        updated_at=1,
+        version=1,
+        missing_since=5_000,
+    )
+    shown = views.video(VIDEO, None, None, file).library
+    assert shown
+    assert (shown.id, shown.path) == ("l", "autumn/a.mp4")
+    assert (shown.missing_since or "")[:19] == (since or "")
+    assert views.video(VIDEO, None, None).library is None
