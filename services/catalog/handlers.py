@@ -10,6 +10,7 @@ import msgspec
 
 from services.catalog.model import new_video
 from services.catalog.search import CaptionIndex
+from services.catalog.trash import Trash
 from services.catalog.videos import Videos, ask_for_captions
 from shared.bus.router import Context, Router
 from shared.clock import Clock
@@ -17,7 +18,11 @@ from shared.contracts.catalog import (
     ApproveLayout,
     DeleteVideo,
     Hits,
+    RenameVideo,
+    RestoreVideo,
     SearchCaptions,
+    TrashVideo,
+    VideoRenamed,
     VideoStatus,
 )
 from shared.contracts.drive import FileStored
@@ -25,6 +30,7 @@ from shared.contracts.jobs import JobFinished
 from shared.contracts.library import FileRenamed
 from shared.contracts.records import Layout, Video
 from shared.errors import Conflict, NotFound
+from shared.ids import derived_id
 from shared.serving import change_of
 from shared.store.keys import layout_key
 from shared.store.records import Change, Records
@@ -37,6 +43,7 @@ class CatalogHandlers:
     records: Records
     videos: Videos
     index: CaptionIndex
+    trash: Trash
     clock: Clock
 
     def router(self) -> Router:
@@ -47,6 +54,9 @@ class CatalogHandlers:
             .on(FileRenamed, self.rename)
             .on(JobFinished, self.drop_refused)
             .answer(DeleteVideo, self.delete_video)
+            .answer(TrashVideo, self.trash_video)
+            .answer(RestoreVideo, self.restore_video)
+            .answer(RenameVideo, self.rename_video)
             .answer(ApproveLayout, self.approve_layout)
             .answer(SearchCaptions, self.search)
         )
@@ -92,6 +102,34 @@ class CatalogHandlers:
     async def delete_video(self, message: DeleteVideo, context: Context) -> VideoStatus:
         """Remove a video for good."""
         await self.videos.remove(context.tenant, message.video_id, lambda: change_of(context))
+        return VideoStatus(video_id=message.video_id)
+
+    async def trash_video(self, message: TrashVideo, context: Context) -> VideoStatus:
+        """Put a video into the trash."""
+        await self.trash.put(context.tenant, message.video_id, lambda: change_of(context))
+        return VideoStatus(video_id=message.video_id)
+
+    async def restore_video(self, message: RestoreVideo, context: Context) -> VideoStatus:
+        """Take a video out of the trash."""
+        await self.trash.restore(context.tenant, message.video_id, lambda: change_of(context))
+        return VideoStatus(video_id=message.video_id)
+
+    async def rename_video(self, message: RenameVideo, context: Context) -> VideoStatus:
+        """Give a video another name, if it is still the one that was seen."""
+
+        async def edit(video: Video, change: Change) -> Video:
+            if video.version != message.version or video.trashed_at:
+                raise Conflict("the video has changed meanwhile", code="version_changed")
+            version = video.version + 1
+            event = VideoRenamed(video_id=video.id, name=message.name)
+            change.say(
+                event, message_id=derived_id("renamed", video.id, str(version)), key=video.id
+            )
+            return msgspec.structs.replace(
+                video, name=message.name, version=version, updated_at=self.clock()
+            )
+
+        await self.videos.update(context.tenant, message.video_id, edit, lambda: change_of(context))
         return VideoStatus(video_id=message.video_id)
 
     async def approve_layout(self, message: ApproveLayout, context: Context) -> VideoStatus:

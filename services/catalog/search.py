@@ -17,10 +17,10 @@ from typing import Any
 import tantivy
 
 from shared.contracts.catalog import Hit, Hits
-from shared.contracts.records import Caption, Captions
+from shared.contracts.records import Caption, Captions, Video
 from shared.errors import Invalid, Unavailable
 from shared.store.changes import Changes, ChangesMissed
-from shared.store.keys import TENANTS, captions_key, videos_index
+from shared.store.keys import TENANTS, captions_key, video_key, videos_index
 from shared.store.records import Records
 from shared.tenancy import TenantId, tenant_id
 
@@ -120,8 +120,10 @@ class CaptionIndex:
     async def _put(self, tenant: TenantId, video_id: str) -> None:
         """Replace what the index has of a video by what the records say now."""
         captions = await self._records.get(Captions, captions_key(tenant, video_id))
+        video = await self._records.get(Video, video_key(tenant, video_id))
         self._writer.delete_documents_by_term("video", _owned(tenant, video_id))
-        for caption in captions.captions if captions else ():
+        is_shown = captions and video and not video.trashed_at
+        for caption in captions.captions if captions and is_shown else ():
             self._writer.add_document(_document(tenant, video_id, caption))
 
     def _commit(self) -> None:

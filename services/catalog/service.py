@@ -9,6 +9,7 @@ from typing import Annotated
 from services.catalog.handlers import CatalogHandlers
 from services.catalog.search import CaptionIndex
 from services.catalog.steps import CatalogSteps
+from services.catalog.trash import Trash, purge_forever
 from services.catalog.videos import Videos
 from shared.host import Runtime, Service
 from shared.serving import answering, blobs_of, relaying, working
@@ -25,6 +26,10 @@ class Settings(Base, frozen=True, kw_only=True):
     slots: Annotated[
         int, Said(ge=1, le=64, description="How many results are written down at a time")
     ] = 2
+    trash_days: Annotated[
+        float,
+        Said(ge=0, le=3650, description="How long a deleted video can be restored from the trash"),
+    ] = 30.0
 
 
 @asynccontextmanager
@@ -34,12 +39,17 @@ async def _run(runtime: Runtime, settings: Settings) -> AsyncIterator[str | None
     records = Records(runtime.store, "catalog")
     videos = Videos(records)
     index = CaptionIndex(records, Changes(runtime.store, CAPTION_CHANGES))
-    handlers = CatalogHandlers(records=records, videos=videos, index=index, clock=runtime.clock)
+    trash = Trash(records, videos, runtime.clock, settings.trash_days)
+    handlers = CatalogHandlers(
+        records=records, videos=videos, index=index, trash=trash, clock=runtime.clock
+    )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(relaying(runtime, "catalog"))
         await stack.enter_async_context(answering(runtime, handlers.router()))
         if runtime.role != "worker":
             await stack.enter_async_context(runtime.supervise("caption index", index.follow()))
+        if runtime.role != "api":
+            await stack.enter_async_context(runtime.supervise("trash", purge_forever(trash)))
         worker = working(
             runtime,
             pool="catalog",

@@ -21,6 +21,7 @@ from shared.store.keys import (
     deleted_key,
     frames_key,
     layout_key,
+    trash_index,
     video_key,
     videos_index,
 )
@@ -115,7 +116,7 @@ class Videos:
             layout_key(tenant, video.id),
             frames_key(tenant, video.id),
             captions_key(tenant, video.id),
-        ).unindex(videos_index(tenant), video.id)
+        ).unindex(videos_index(tenant), video.id).unindex(trash_index(tenant), video.id)
         change.mark(deleted_key(tenant, video.id), TOMBSTONE_SECONDS)
         captions_changed(change, video.id)
         for job_id in _jobs_of(video):

@@ -21,7 +21,7 @@ async def find_video(door: Door, tenant: TenantId, video_id: str) -> Video:
     video = None
     if is_id(video_id):
         video = await door.records.get(Video, video_key(tenant, video_id))
-    if video is None:
+    if video is None or video.trashed_at:
         raise NotFound("there is no such video")
     return video
 
@@ -30,6 +30,8 @@ async def show_video(door: Door, tenant: TenantId, video_id: str) -> schemas.Vid
     """A video as it is shown, from the moment its upload was accepted."""
     key = video_key(tenant, video_id) if is_id(video_id) else ""
     video = await door.records.get(Video, key) if key else None
+    if video and video.trashed_at:
+        raise NotFound("there is no such video")
     if shown := await show_videos(door, tenant, [video] if video else []):
         return shown[0]
     accepted = await find_accepted(door, tenant, video_id)

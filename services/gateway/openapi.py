@@ -31,6 +31,7 @@ from services.gateway.routes import (
     shared,
     shares,
     signed,
+    trash,
     usage,
     videos,
 )
@@ -41,6 +42,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
     repeatable(route)
     for route in (
         *videos.ROUTES,
+        *trash.ROUTES,
         *resumable.ROUTES,
         *usage.ROUTES,
         *direct.ROUTES,

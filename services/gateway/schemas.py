@@ -169,7 +169,7 @@ class VideoJobs(msgspec.Struct, frozen=True, kw_only=True):
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
     """A video. `status` is the worst of its stages. `library` is there for a file that is indexed
-    in place.
+    in place. `version` grows with each change of its record.
     """
 
     id: str
@@ -188,6 +188,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
     stream_url: str | None = None
     thumbnail_url: str | None = None
     library: InLibrary | None = None
+    version: int = 0
 
 
 class Videos(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ def video(
         stream_url=f"/v1/videos/{record.id}/stream",
         thumbnail_url=f"/v1/videos/{record.id}/thumbnail" if record.poster else None,
         library=_in_library(file) if file else None,
+        version=record.version,
     )
 
 

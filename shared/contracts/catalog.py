@@ -19,6 +19,26 @@ class DeleteVideo(Query[VideoStatus], frozen=True, kw_only=True, tag="catalog.de
     video_id: str
 
 
+class TrashVideo(Query[VideoStatus], frozen=True, kw_only=True, tag="catalog.trash_video.v1"):
+    """Put a video into the trash: nobody sees or finds it, and nothing of it is lost."""
+
+    video_id: str
+
+
+class RestoreVideo(Query[VideoStatus], frozen=True, kw_only=True, tag="catalog.restore_video.v1"):
+    """Take a video out of the trash."""
+
+    video_id: str
+
+
+class RenameVideo(Query[VideoStatus], frozen=True, kw_only=True, tag="catalog.rename_video.v1"):
+    """Give a video another name, if it still has this version."""
+
+    video_id: str
+    name: str
+    version: int
+
+
 class ApproveLayout(Query[VideoStatus], frozen=True, kw_only=True, tag="catalog.approve_layout.v1"):
     """Accept the proposed caption region and have the captions read."""
 
@@ -65,3 +85,23 @@ class VideoDeleted(Event, frozen=True, kw_only=True, tag="catalog.video_deleted.
     """A video is gone."""
 
     video_id: str
+
+
+class VideoTrashed(Event, frozen=True, kw_only=True, tag="catalog.video_trashed.v1"):
+    """A video is in the trash; it goes at ``purge_at``, in milliseconds since the epoch."""
+
+    video_id: str
+    purge_at: int
+
+
+class VideoRestored(Event, frozen=True, kw_only=True, tag="catalog.video_restored.v1"):
+    """A video is back from the trash."""
+
+    video_id: str
+
+
+class VideoRenamed(Event, frozen=True, kw_only=True, tag="catalog.video_renamed.v1"):
+    """A video has another name."""
+
+    video_id: str
+    name: str

@@ -70,9 +70,7 @@ class File(Record, frozen=True, kw_only=True):
 
 
 class StepStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of a job. ``state`` is ``waiting``, ``running`` or ``done``; ``needs`` says what it
-    takes beside a slot (see ``shared.work.resources``).
-    """
+    """A step: ``waiting``, ``running`` or ``done``. ``needs``: see ``shared.work.resources``."""
 
     name: str
     pool: str
@@ -230,8 +228,8 @@ class Layout(Record, frozen=True, kw_only=True):
 
 
 class Video(Record, frozen=True, kw_only=True):
-    """What is known of a video (owner: catalog). Its stages are derived from its jobs.
-    ``described`` is the epoch of its process job that described it last.
+    """What is known of a video (owner: catalog). Its stages are derived from its jobs; ``described``
+    is the epoch of its process job that described it last. One in the trash says when it goes.
     """
 
     id: str
@@ -252,6 +250,8 @@ class Video(Record, frozen=True, kw_only=True):
     poster: str = ""
     sprite: Sprite | None = None
     described: int = 0
+    trashed_at: int = 0
+    purge_at: int = 0
 
 
 class Frames(Record, frozen=True, kw_only=True):

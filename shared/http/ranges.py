@@ -103,12 +103,12 @@ def precondition(
     reading = method in {"GET", "HEAD"}
     since = None if modified is None else int(modified)
     if (if_match := headers.get("If-Match")) is not None:
-        if not _matches(if_match, etag, weak=False):
+        if not matches(if_match, etag, weak=False):
             return PreconditionFailed()
     elif _later(since, headers.get("If-Unmodified-Since")):
         return PreconditionFailed()
     if (if_none_match := headers.get("If-None-Match")) is not None:
-        if _matches(if_none_match, etag, weak=True):
+        if matches(if_none_match, etag, weak=True):
             return NotModified() if reading else PreconditionFailed()
     elif reading and _unchanged(since, headers.get("If-Modified-Since")):
         return NotModified()
@@ -162,7 +162,8 @@ def _number(digits: str) -> int | None:
     return int(digits) if len(digits) <= _LONGEST_NUMBER else 10**_LONGEST_NUMBER
 
 
-def _matches(field: str, etag: str, *, weak: bool) -> bool:
+def matches(field: str, etag: str, *, weak: bool) -> bool:
+    """Whether ``If-Match`` (or, weakly, ``If-None-Match``) names this entity tag."""
     field = field.strip(" \t")
     if field == "*":
         return True

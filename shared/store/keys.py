@@ -100,6 +100,11 @@ def videos_index(tenant: TenantId) -> str:
     return record_key(tenant, "videos")
 
 
+def trash_index(tenant: TenantId) -> str:
+    """Index of a tenant's videos that are in the trash."""
+    return record_key(tenant, "trash")
+
+
 def deleted_key(tenant: TenantId, video_id: str) -> str:
     """The mark of a video that was deleted, so that late work does not bring it back."""
     return record_key(tenant, "deleted", video_id)

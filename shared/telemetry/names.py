@@ -256,6 +256,7 @@ class Action(StrEnum):
     INTAKE_PAUSED = "intake_paused"  # the disk has less than its reserve free; no uploads are taken
     INTAKE_RESUMED = "intake_resumed"  # there is room again
     UPLOADS_ABANDONED = "uploads_abandoned"  # uploads that nobody went on with were removed
+    TRASH_PURGED = "trash_purged"  # videos that were in the trash for long enough were removed
     RESULTS_SWEPT = "results_swept"  # files of results that nobody uses any more were removed
     LIBRARY_SCANNED = "library_scanned"  # a folder was looked through; the line says with what
     LIBRARY_WATCH = "library_watch"  # folders cannot be watched, or looked at, for the moment

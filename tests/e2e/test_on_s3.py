@@ -114,7 +114,7 @@ async def test_a_video_goes_in_and_comes_back_and_goes(
     kept = await open_blobs(bucket).listed("default/")
     assert not [key for key in kept if "/incoming/" in key]
 
-    assert (await client.call("DELETE", f"/v1/videos/{video_id}")).status == 204
+    assert (await client.call("DELETE", f"/v1/videos/{video_id}?permanent=true")).status == 204
 
     async def is_empty() -> bool:
         return not await open_blobs(bucket).listed("default/")

@@ -131,7 +131,7 @@ async def _the_last_video_takes_everything_along(tenant: Tenant) -> None:
     assert len(listed) == 3
     for video in listed:
         assert tenant.files("results")
-        reply = await tenant.client.call("DELETE", f"/v1/videos/{video['id']}")
+        reply = await tenant.client.call("DELETE", f"/v1/videos/{video['id']}?permanent=true")
         assert reply.status == 204
     records = ("result", "results", "resting", "source", "file")
     await tenant.client.until("/livez", lambda _: not tenant.files() and not tenant.keys(*records))

@@ -166,7 +166,7 @@ async def test_links_go_with_their_video(film: Film) -> None:
     video = await taken_in(film.owner, film.data)
     mortal = Film(film.owner, film.nobody, video, film.data)
     share = await mortal.share()
-    assert (await film.owner.call("DELETE", mortal.path)).status == 204
+    assert (await film.owner.call("DELETE", f"{mortal.path}?permanent=true")).status == 204
     assert code(await film.open(share["url"])) == (404, "not_found")
 
 

@@ -130,11 +130,11 @@ async def test_a_deleted_video_leaves_nothing(
     uploaded = await client.upload(demo_clip)
     video_id = uploaded["video"]["id"]
     await client.captioned(video_id)
-    reply = await client.call("DELETE", f"/v1/videos/{video_id}")
+    reply = await client.call("DELETE", f"/v1/videos/{video_id}?permanent=true")
     assert reply.status == 204
     for path in ("", "/stream", "/captions", "/thumbnail", "/frames"):
         assert (await client.call("GET", f"/v1/videos/{video_id}{path}")).status == 404
-    assert (await client.call("DELETE", f"/v1/videos/{video_id}")).status == 404
+    assert (await client.call("DELETE", f"/v1/videos/{video_id}?permanent=true")).status == 404
     hits = await client.get("/v1/search", q="lanterns")
     assert video_id not in {hit["video"] for hit in hits["items"]}
     listed = (await client.get("/v1/videos", limit="200"))["items"]
@@ -195,7 +195,7 @@ async def test_lists_are_paged(client: Client, demo_clip: Path) -> None:
     assert set(ids) <= set(seen)
     assert seen == sorted(seen, reverse=True)
     for video_id in ids:
-        await client.call("DELETE", f"/v1/videos/{video_id}")
+        await client.call("DELETE", f"/v1/videos/{video_id}?permanent=true")
 
 
 async def test_a_layout_that_is_not_approved_waits_for_a_person(

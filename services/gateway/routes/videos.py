@@ -5,11 +5,14 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from services.gateway import schemas, uploads
+from services.gateway.asking import ask
 from services.gateway.auth import tenant_of
 from services.gateway.door import DOOR
 from services.gateway.lookup import find_video, show_video, show_videos
 from services.gateway.media import send_video
-from shared.contracts.catalog import ApproveLayout, DeleteVideo
+from services.gateway.names import video_name
+from services.gateway.trash_schemas import VideoChange
+from shared.contracts.catalog import ApproveLayout, RenameVideo
 from shared.contracts.records import Video
 from shared.errors import (
     Conflict,
@@ -20,17 +23,15 @@ from shared.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from shared.http.bodies import json_reply, read_query
+from shared.http.bodies import JSON, json_reply, read_json, read_query
 from shared.http.context import request_id
-from shared.http.errors import PreconditionFailed
+from shared.http.errors import PreconditionFailed, PreconditionRequired
 from shared.http.routes import BINARY, Route
-from shared.ids import is_id
+from shared.http.versions import MERGE_PATCH, check_match, version_tag
 from shared.store.keys import (
-    accepted_key,
     video_key,
     videos_index,
 )
-from shared.store.records import Change
 
 VIDEO = "/v1/videos/{video}"
 
@@ -59,20 +60,29 @@ async def list_videos(request: web.Request) -> web.StreamResponse:
 
 async def get_video(request: web.Request) -> web.StreamResponse:
     """Its stages say how far it is: `wait`, `processing`, `annotate`, `done` or `error`."""
-    video_id = request.match_info["video"]
-    return json_reply(await show_video(request.app[DOOR], tenant_of(request), video_id))
-
-
-async def delete_video(request: web.Request) -> web.StreamResponse:
-    """Remove a video for good: its bytes, its captions, and whatever still works on it."""
     door, tenant, video_id = request.app[DOOR], tenant_of(request), request.match_info["video"]
-    if not is_id(video_id):
-        raise NotFound("there is no such video")
-    await door.bus.ask(
-        DeleteVideo(video_id=video_id), tenant=tenant, correlation=request_id(request)
-    )
-    await door.records.commit(Change(tenant).delete(accepted_key(tenant, video_id)))
-    return web.Response(status=204)
+    shown = await show_video(door, tenant, video_id)
+    return json_reply(shown, headers={str(hdrs.ETAG): version_tag(shown.version)})
+
+
+async def change_video(request: web.Request) -> web.StreamResponse:
+    """Give a video another name. `If-Match` must have the `ETag` that the video was shown with: 412
+    says that it has changed since.
+    """
+    door, tenant, video_id = request.app[DOOR], tenant_of(request), request.match_info["video"]
+    video = await find_video(door, tenant, video_id)
+    check_match(request, version_tag(video.version))
+    change = await read_json(request, VideoChange, media=(MERGE_PATCH, JSON))
+    if change.name is not None and (name := video_name(change.name)) != video.name:
+        await _rename(request, RenameVideo(video_id=video_id, name=name, version=video.version))
+    return await get_video(request)
+
+
+async def _rename(request: web.Request, query: RenameVideo) -> None:
+    try:
+        await ask(request, query)
+    except Conflict as changed:
+        raise PreconditionFailed(changed.detail, hint="look at it again") from changed
 
 
 async def approve(request: web.Request) -> web.StreamResponse:
@@ -141,12 +151,16 @@ ROUTES = (
         scope="read",
     ),
     Route(
-        method="DELETE",
+        method="PATCH",
         path=VIDEO,
-        handler=delete_video,
-        summary="Delete a video",
-        name="delete_video",
-        status=204,
+        handler=change_video,
+        summary="Rename a video",
+        name="change_video",
+        body=VideoChange,
+        body_media=(MERGE_PATCH, JSON),
+        headers={"If-Match": "The `ETag` that the video was shown with."},
+        reply=schemas.Video,
+        errors=(NotFound, Invalid, PreconditionFailed, PreconditionRequired),
         tags=("videos",),
         scope="write",
     ),

@@ -14,6 +14,7 @@ import msgspec
 
 from services.catalog.handlers import CatalogHandlers
 from services.catalog.search import CaptionIndex
+from services.catalog.trash import Trash
 from services.catalog.videos import Videos
 from services.drive.handlers import DriveHandlers
 from services.drive.library.folders import Folders
@@ -102,6 +103,7 @@ class Floor:
             records=catalog,
             videos=Videos(catalog),
             index=CaptionIndex(catalog, Changes(store, CAPTION_CHANGES)),
+            trash=Trash(catalog, Videos(catalog), lambda: self.now, 30),
             clock=lambda: self.now,
         )
         self.store_step = store_step(self.records, pieces, space)

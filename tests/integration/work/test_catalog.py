@@ -14,7 +14,8 @@ from services.catalog.handlers import CatalogHandlers
 from services.catalog.model import new_video
 from services.catalog.search import CaptionIndex
 from services.catalog.steps import CatalogSteps
-from services.catalog.videos import Videos
+from services.catalog.trash import DAY_MS, Trash
+from services.catalog.videos import Videos, captions_changed
 from shared.blobs.store import open_blobs
 from shared.bus.outbox_entries import envelope_of
 from shared.bus.router import Context
@@ -23,15 +24,29 @@ from shared.contracts.catalog import (
     ApproveLayout,
     CaptionsPublished,
     DeleteVideo,
+    RenameVideo,
+    RestoreVideo,
     SearchCaptions,
+    TrashVideo,
     VideoDeleted,
+    VideoRenamed,
+    VideoRestored,
+    VideoTrashed,
 )
 from shared.contracts.drive import DeleteFile, FileStored
 from shared.contracts.jobs import JobFinished, StopJob, SubmitJob
-from shared.contracts.records import Layout, MediaFacts, StepOutput, Video
+from shared.contracts.records import Caption, Captions, Layout, MediaFacts, StepOutput, Video
 from shared.errors import Conflict, NotFound
 from shared.store.changes import Changes
-from shared.store.keys import CAPTION_CHANGES, TENANTS, layout_key, video_key
+from shared.store.keys import (
+    CAPTION_CHANGES,
+    TENANTS,
+    captions_key,
+    layout_key,
+    trash_index,
+    video_key,
+    videos_index,
+)
 from shared.store.outbox import RedisOutbox
 from shared.store.records import Change, Records, StaleFence
 from shared.store.redis import Store
@@ -66,8 +81,14 @@ class Catalog:
         self.index = CaptionIndex(self.records, self.changes)
         self.blobs = open_blobs("memory:")
         self.folder = folder
+        self.now = 1000
+        self.trash = Trash(self.records, self.videos, lambda: self.now, days=30)
         self.handlers = CatalogHandlers(
-            records=self.records, videos=self.videos, index=self.index, clock=lambda: 1000
+            records=self.records,
+            videos=self.videos,
+            index=self.index,
+            trash=self.trash,
+            clock=lambda: self.now,
         )
         self.steps = CatalogSteps(records=self.records, videos=self.videos, clock=lambda: 2000)
 
@@ -324,3 +345,103 @@ async def test_captions_published_twice_are_the_same(catalog: Catalog) -> None:
     assert told == [CaptionsPublished(video_id="v1", job_id=context.job.id, captions=1)] * 2
     await catalog.handlers.delete_video(DeleteVideo(video_id="v1"), CONTEXT)
     assert (await catalog.handlers.search(SearchCaptions(q="morgen"), CONTEXT)).total == 0
+
+
+TRASH, RESTORE = TrashVideo(video_id="v1"), RestoreVideo(video_id="v1")
+
+
+async def test_what_is_in_the_trash_keeps_everything_and_is_in_no_list(catalog: Catalog) -> None:
+    await catalog.with_layout()
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    video = await catalog.video()
+    assert video
+    assert (video.trashed_at, video.purge_at) == (1000, 1000 + 30 * DAY_MS)
+    assert await catalog.records.exists(layout_key(ACME, "v1"))
+    assert await catalog.records.page(videos_index(ACME), "", 9) == []
+    assert await catalog.records.page(trash_index(ACME), "", 9) == ["v1"]
+    assert VideoTrashed(video_id="v1", purge_at=video.purge_at) in await catalog.said()
+
+
+async def test_what_is_restored_is_as_it_was(catalog: Catalog) -> None:
+    await catalog.with_layout()
+    before = await catalog.video()
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    await catalog.handlers.restore_video(RESTORE, CONTEXT)
+    after = await catalog.video()
+    assert before
+    assert after == msgspec.structs.replace(before, version=before.version + 2, updated_at=1000)
+    assert await catalog.records.page(videos_index(ACME), "", 9) == ["v1"]
+    assert await catalog.records.page(trash_index(ACME), "", 9) == []
+    assert VideoRestored(video_id="v1") in await catalog.said()
+
+
+async def test_nothing_is_put_into_the_trash_twice(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    with pytest.raises(NotFound):
+        await catalog.handlers.trash_video(TRASH, CONTEXT)
+
+
+async def test_what_is_not_in_the_trash_is_not_restored(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    with pytest.raises(NotFound):
+        await catalog.handlers.restore_video(RESTORE, CONTEXT)
+
+
+async def test_captions_of_what_is_in_the_trash_are_not_found(catalog: Catalog) -> None:
+    await catalog.records.commit(Change("acme").index(TENANTS, "acme"))
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    captions = Captions(
+        video_id="v1",
+        origin="x",
+        updated_at=1,
+        version=1,
+        captions=(Caption(id="c", start_frame=1, end_frame=5, text="sesame", confidence=1.0),),
+    )
+    change = Change("acme").put(captions_key(ACME, "v1"), captions)
+    captions_changed(change, "v1")
+    await catalog.records.commit(change)
+    look = SearchCaptions(q="sesame")
+    assert (await catalog.handlers.search(look, CONTEXT)).total == 1
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    assert (await catalog.handlers.search(look, CONTEXT)).total == 0
+    await catalog.handlers.restore_video(RESTORE, CONTEXT)
+    assert (await catalog.handlers.search(look, CONTEXT)).total == 1
+
+
+async def test_the_trash_is_emptied_of_what_is_old_enough_alone(catalog: Catalog) -> None:
+    await catalog.records.commit(Change("acme").index(TENANTS, "acme"))
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    catalog.now = 999 + 30 * DAY_MS
+    assert await catalog.trash.purge() == 0
+    assert await catalog.video()
+    catalog.now += 1
+    assert await catalog.trash.purge() == 1
+    assert await catalog.video() is None
+    assert await catalog.records.page(trash_index(ACME), "", 9) == []
+    assert VideoDeleted(video_id="v1") in await catalog.said()
+
+
+async def test_a_video_that_was_restored_in_time_is_not_purged(catalog: Catalog) -> None:
+    await catalog.records.commit(Change("acme").index(TENANTS, "acme"))
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    await catalog.handlers.trash_video(TRASH, CONTEXT)
+    await catalog.handlers.restore_video(RESTORE, CONTEXT)
+    catalog.now += 31 * DAY_MS
+    assert await catalog.trash.purge() == 0
+    assert await catalog.video()
+
+
+async def test_a_video_is_renamed_only_as_it_was_seen(catalog: Catalog) -> None:
+    await catalog.handlers.add_video(STORED, CONTEXT)
+    video = await catalog.video()
+    assert video
+    rename = RenameVideo(video_id="v1", name="new.mp4", version=video.version)
+    await catalog.handlers.rename_video(rename, CONTEXT)
+    renamed = await catalog.video()
+    assert renamed
+    assert (renamed.name, renamed.version) == ("new.mp4", video.version + 1)
+    assert VideoRenamed(video_id="v1", name="new.mp4") in await catalog.said()
+    with pytest.raises(Conflict):
+        await catalog.handlers.rename_video(rename, CONTEXT)
