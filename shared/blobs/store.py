@@ -98,7 +98,7 @@ class Blobs:
             key,
             chunks,
             use_multipart=True,
-            chunk_size=remote.part_bytes(at_most),
+            chunk_size=remote.part_bytes(0 if self._folder else at_most),
             max_concurrency=2,
         )
 

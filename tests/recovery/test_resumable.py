@@ -9,10 +9,14 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from services.gateway.pieces import PIECE_BYTES
+from shared.store.keys import upload_key
+from shared.tenancy import tenant_id
 from tests.support import media
 from tests.support.bus import until
 from tests.support.client import Client, client_of
@@ -60,12 +64,16 @@ async def _begun(stack: Stack, length: int) -> str:
 
 
 async def _killed_after(stack: Stack, path: str, content: bytes, offset: int, count: int) -> int:
-    """Kill the gateway when so many bytes were sent; answers the offset that is then told."""
+    """Kill the gateway when so many bytes were sent, and a piece counts if they are more than one;
+    answers the offset that is then told.
+    """
     gateway = stack.member("gateway")
 
     async def some() -> AsyncIterator[bytes]:
         for start in range(offset, offset + count, MEBI):
             yield content[start : start + MEBI]
+        if count > PIECE_BYTES:
+            await until(lambda: _counts(stack, path), 60)
         gateway.kill()
         yield content[offset + count :]
 
@@ -74,6 +82,14 @@ async def _killed_after(stack: Stack, path: str, content: bytes, offset: int, co
             await _send(client, path, offset, some())
     gateway.start()
     return await _offset(stack, path)
+
+
+async def _counts(stack: Stack, path: str) -> bool:
+    """Whether a piece has been added: what was sent may still be on its way to the disk."""
+    key = upload_key(tenant_id("default"), path.rpartition("/")[2])
+    with stack.store() as store:
+        told: Any = await asyncio.to_thread(store.hget, key, "offset")
+    return int(told) > 0
 
 
 async def _stopped_after(stack: Stack, path: str, content: bytes, offset: int, count: int) -> int:

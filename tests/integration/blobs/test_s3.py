@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +250,72 @@ async def test_missing_credentials_are_told_as_such(monkeypatch: pytest.MonkeyPa
         with pytest.raises(BlobsRefused, match="NoCredentials") as caught:
             await blobs.ping()
     assert "AWS_SECRET_ACCESS_KEY" in caught.value.hint
+
+
+def calls_of(blobs: Blobs) -> S3Calls:
+    assert blobs.s3
+    return blobs.s3
+
+
+async def test_other_calls_are_repeated_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server([(503, "SlowDown")] * 2 + [(404, "NoSuchUpload")])
+    async with facing(server, monkeypatch) as blobs:
+        with pytest.raises(NotFound):
+            await calls_of(blobs).parts("t/a", "u1")
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDenied"), (404, "NoSuchBucket"), (403, "InvalidAccessKeyId")]
+)
+async def test_what_is_refused_to_other_calls_has_the_same_cure(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    server = Server([(status, code)] * 9)
+    async with facing(server, monkeypatch) as blobs:
+        with pytest.raises(BlobsRefused, match=f"refused: {code}$") as caught:
+            await calls_of(blobs).begin("t/a")
+    assert (caught.value.hint, len(server.asked)) == (CURES[code], 1)
+
+
+async def test_other_calls_find_a_server_that_is_not_there_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with facing(Server(), monkeypatch) as blobs:
+        pass
+    with pytest.raises(Unavailable) as caught:
+        await calls_of(blobs).give_up("t/a", "u1")
+    assert caught.value.code == "blobs_unavailable"
+    assert "127.0.0.1" not in caught.value.detail
+
+
+async def test_nothing_is_signed_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    blobs = open_blobs("s3://archive?endpoint=http://127.0.0.1:1", HASTY)
+    with pytest.raises(BlobsRefused, match="NoCredentials"):
+        await blobs.presigned("t/a", 60)
+
+
+async def test_an_address_leads_to_the_server_that_browsers_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "reelway")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    inside = "s3://archive/pre?endpoint=http://127.0.0.1:1&public=https://s3.example.org"
+    url = await open_blobs(inside).presigned("t/a", 60)
+    assert url
+    assert url.startswith("https://s3.example.org/archive/pre/t/a?")
+    named = f"{inside}&style=virtual".replace("127.0.0.1", "minio")
+    url = await open_blobs(named).presigned("t/a", 60)
+    assert url
+    assert url.startswith("https://archive.s3.example.org/pre/t/a?")
+
+
+async def test_a_folder_signs_nothing(tmp_path: Path) -> None:
+    for url in (tmp_path.as_uri(), "memory:"):
+        assert await open_blobs(url).presigned("t/a", 60) is None
