@@ -228,7 +228,7 @@ class Layout(Record, frozen=True, kw_only=True):
 
 
 class Video(Record, frozen=True, kw_only=True):
-    """What is known of a video (owner: catalog). Its stages are derived from its jobs; ``described``
+    """What is known of a video (owner: catalog). Its stages follow from its jobs. ``described``
     is the epoch of its process job that described it last. One in the trash says when it goes.
     """
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -55,8 +56,14 @@ def _candidates() -> Iterator[str]:
         if program := find_program(name):
             yield program
     yield from APPS
+    with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever runs here
+        yield thread.submit(_fetched).result()
+
+
+def _fetched() -> str:
+    """Where Playwright puts its own, whether it is there or not."""
     with sync_playwright() as player:
-        yield player.chromium.executable_path
+        return player.chromium.executable_path
 
 
 def _runs(program: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.gateway.settings import Settings
+from shared.ids import derived_id, new_id
 from shared.store.redis import Store
 from tests.integration.http.doors import Answer, Doors, doors
 
@@ -66,7 +67,7 @@ async def asked(house: Doors, path: str, origin: str = PAGE) -> Answer:
 
 
 async def test_a_page_may_send_what_the_address_takes(house: Doors) -> None:
-    answer = await asked(house, "/v1/uploads/01900000-0000-7000-8000-000000000000")
+    answer = await asked(house, f"/v1/uploads/{new_id()}")
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers[ALLOW] == PAGE
     methods = {"get", "head", "patch", "post", "delete"}
@@ -140,7 +141,7 @@ async def test_a_page_may_read_what_answers_say(house: Doors) -> None:
     [
         ("GET", "/v1/videos", NOBODY, 401),
         ("GET", "/v1/admin/tenants", {}, 403),
-        ("GET", "/v1/videos/01900000-0000-7000-8000-000000000000", {}, 404),
+        ("GET", f"/v1/videos/{derived_id('nobody')}", {}, 404),
         ("GET", "/v1/nothing", {}, 404),
         ("DELETE", "/v1/videos", {}, 405),
         ("POST", "/v1/uploads/", {**TUS, "Upload-Length": str(1 << 50)}, 413),
