@@ -78,6 +78,17 @@ async def test_where_nothing_can_be_written_a_person_is_told_what_to_put_there(
     assert (await floor.scan()).state == "ok"
 
 
+async def test_a_marker_that_was_removed_can_be_put_back_by_hand(floor: Floor) -> None:
+    await _four(floor)
+    before = await floor.videos()
+    (floor.root / MARKER).unlink()
+    plan = await floor.scan()
+    assert plan.state == "marker_missing"
+    (floor.root / MARKER).write_text(plan.detail.partition("it says ")[2].rstrip(")"))
+    assert (await floor.settled())["kept"] == 8
+    assert await floor.videos() == before
+
+
 async def test_a_dry_run_writes_nothing(floor: Floor) -> None:
     floor.put("a.mkv")
     plan = await floor.scan(dry_run=True)
