@@ -100,7 +100,8 @@ class PriorityExplained(msgspec.Struct, frozen=True, kw_only=True):
 class StepAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt made of a step. `attempt` grows with every claim of the job, with gaps;
     `epoch` with every retry by a person. `waited_seconds` is the time in line before the attempt,
-    given with its first step. `bytes` is the size of what the step left behind, `error` a code.
+    given with its first step. `bytes` is the size of what the step left behind, `error` a code. The
+    `outcome` is `hit` where the result of an earlier run was taken.
     """
 
     epoch: int
@@ -112,7 +113,7 @@ class StepAttempt(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     duration_seconds: float
     waited_seconds: float
-    outcome: Literal["running", "done", "failed", "released", "snoozed", "lost", "cancelled"]
+    outcome: Literal["running", "done", "hit", "failed", "released", "snoozed", "lost", "cancelled"]
     error: str | None
     bytes: int
 

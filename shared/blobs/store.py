@@ -98,8 +98,8 @@ class Blobs:
             key,
             chunks,
             use_multipart=True,
-            chunk_size=remote.part_bytes(0 if self._folder else at_most),
-            max_concurrency=2,
+            chunk_size=PIECE if self._folder else remote.part_bytes(at_most),
+            max_concurrency=1 if self._folder else 2,  # many write to a disk at a time as it is
         )
 
     async def put_file(self, key: str, path: Path) -> str:

@@ -78,8 +78,8 @@ class ScanPlan(msgspec.Struct, frozen=True, kw_only=True):
 class Library(Record, frozen=True, kw_only=True):
     """A folder of a tenant. ``place`` is where it is on the server, which is shown to nobody;
     ``adopted_at`` when its marker was seen first (0: not yet). ``scan_job`` is the scan that was
-    asked for last, ``scanned_at`` when one ended, after ``scan_ms``, with ``plan``; ``restless``
-    counts those in a row that found files growing, and none whole.
+    asked for last, at ``asked_at``; one ended at ``scanned_at`` after ``scan_ms``, with ``plan``;
+    ``restless`` counts those in a row that found files growing, and none whole.
     """
 
     id: str
@@ -88,6 +88,7 @@ class Library(Record, frozen=True, kw_only=True):
     version: int
     adopted_at: int = 0
     scan_job: str = ""
+    asked_at: int = 0
     scanned_at: int = 0
     scan_ms: int = 0
     restless: int = 0

@@ -72,6 +72,7 @@ async def test_a_clip_that_is_put_into_a_folder(
     await _is_whole(client, file["video"], "Hafen.mp4", content)
     jobs = (await client.get("/v1/jobs", flow="process_video"))["items"]
     assert [job["video"] for job in jobs] == [file["video"]]
+    await _a_copy_is_deleted_and_stays(client, library["id"], video["id"], films)
     await _goes_and_comes_back(client, library["id"], video["id"], films)
     await _is_removed_by_a_person_alone(client, library["id"], video["id"], films)
     assert stack.complaints() == []
@@ -116,6 +117,25 @@ async def _scan(client: Client, library: str, **options: bool) -> Any:
     return ended["plan"]
 
 
+async def _a_copy_is_deleted_and_stays(
+    client: Client, library: str, video_id: str, films: Path
+) -> None:
+    """It is a video of its own that costs no work; deleting it deletes no file."""
+    shutil.copy(films / "Hafen.mp4", films / "copy.mp4")
+    file = await _file(client, library, "copy.mp4")
+    copy = await client.captioned(file["video"])
+    original = await client.get(f"/v1/videos/{video_id}")
+    assert (copy["status"], copy["sha256"]) == ("done", original["sha256"])
+    spans = (await client.get(f"/v1/jobs/{file['job']}/timeline"))["items"]
+    assert {span["step"]: span["outcome"] for span in spans}["read_frames"] == "hit"
+    assert (await client.call("DELETE", f"/v1/videos/{copy['id']}")).status == 204
+    files = f"/v1/libraries/{library}/files"
+    await client.until(f"{files}?state=ignored", lambda page: len(page["items"]) == 1)
+    assert (await _scan(client, library))["counts"] == {"ignored": 1, "kept": 1}
+    assert (films / "copy.mp4").stat().st_size == original["size"]
+    (films / "copy.mp4").unlink()
+
+
 async def _goes_and_comes_back(client: Client, library: str, video_id: str, films: Path) -> None:
     path = f"/v1/videos/{video_id}"
     shutil.move(films / "Hafen.mp4", films.parent / "aside.mp4")
@@ -133,7 +153,7 @@ async def _goes_and_comes_back(client: Client, library: str, video_id: str, film
     await client.until(path, lambda shown: shown["library"]["missing_since"] is None)
     assert (await client.call("GET", f"{path}/stream")).status == 200
     jobs = (await client.get("/v1/jobs", flow="process_video"))["items"]
-    assert len(jobs) == 1
+    assert len(jobs) == 2
 
 
 async def _is_removed_by_a_person_alone(
@@ -151,4 +171,5 @@ async def _is_removed_by_a_person_alone(
     done = await client.tell("POST", cleaning, {**body, "force": True})
     assert done["removed"] == 1
     assert (await client.call("GET", f"/v1/videos/{video_id}")).status == 404
-    await client.until(f"/v1/libraries/{library}/files", lambda page: page["items"] == [])
+    files = f"/v1/libraries/{library}/files?state=missing"
+    await client.until(files, lambda page: page["items"] == [])

@@ -32,7 +32,9 @@ async def ask_for_scan(
     before = standing.record or Library(
         id=standing.id, place=standing.place, created_at=now, version=0
     )
-    after = msgspec.structs.replace(before, scan_job=job_id, version=before.version + 1)
+    after = msgspec.structs.replace(
+        before, scan_job=job_id, asked_at=now, version=before.version + 1
+    )
     change.expect(key, before.version).put(key, after)
     change.index(libraries_index(tenant_id(change.tenant)), standing.id)
     submit = SubmitJob(job_id=job_id, flow=FLOW, subject=standing.id, params=params)

@@ -12,7 +12,7 @@ from shared.contracts.library import Folder, ListFolders, ScanAsked, ScanFolder
 from shared.contracts.library import Folders as FolderList
 from shared.errors import Conflict, Unavailable
 from shared.serving import change_of
-from shared.store.keys import library_files_index
+from shared.store.keys import library_files_index, tenant_key
 from shared.store.records import Records, StaleFence
 from shared.tenancy import TenantId
 
@@ -77,6 +77,8 @@ class LibraryDesk:
     async def check(self) -> None:
         """Raise :class:`LibraryNotWell` when there is a folder that cannot be used as it is."""
         for tenant in sorted({root.tenant for root in self.folders.roots}):
+            if not await self.records.exists(tenant_key(tenant)):
+                raise LibraryNotWell(f"REELWAY_LIBRARY_DIRS names {tenant}, who is no tenant")
             for standing in await self.folders.of(tenant):
                 if standing.state not in _WELL:
                     raise LibraryNotWell(f"{standing.place} is {standing.state}: {standing.hint}")

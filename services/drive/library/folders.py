@@ -87,7 +87,7 @@ class Folders:
         try:
             there = await in_thread(write_marker, standing.place, marker)
         except (OSError, ValueError):
-            line = marker_text(marker).decode().strip()
+            line = _line(tenant, standing.id)
             hint = f"the folder cannot be written to: put a file {MARKER} into it that says {line}"
             return standing._replace(hint=hint)
         state: FolderState = "ok" if there == marker else "marker_foreign"
@@ -104,7 +104,15 @@ def _standing(probe: _Probe, known: Sequence[Library], twice: Counter[str]) -> S
     if here is not None and here.adopted_at and state in {"new", "empty"}:
         state = "marker_missing"
     library = here.id if here else _free_id(root, {each.id for each in known})
-    return Standing(library, root.place, state, here, HINTS[state])
+    hint = HINTS[state]
+    if state == "marker_missing":
+        hint += f" (it says {_line(root.tenant, library)})"
+    return Standing(library, root.place, state, here, hint)
+
+
+def _line(tenant: TenantId, library: str) -> str:
+    """What the marker of a library says."""
+    return marker_text(Marker(library=library, tenant=tenant)).decode().strip()
 
 
 def _free_id(root: Root, taken: set[str]) -> str:

@@ -98,7 +98,8 @@ class Index:
 
     def _fresh(self, act: Act) -> LibraryFile:
         """A record of a file that is new; its ids are the same when the scan is repeated."""
-        began, seed = self.context.job.created_at, (self.context.job.id, act.path)
+        job = self.context.job
+        began, seed = job.opened_at, (job.id, str(job.epoch), act.path)
         assert act.look
         return LibraryFile(
             id=derived_id_at(began, "library-file", *seed),

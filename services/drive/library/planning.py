@@ -7,7 +7,7 @@ is the same file because it has its name, and that anything is to be removed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -47,8 +47,9 @@ class Plan:
 
 
 class Situation(NamedTuple):
-    """What a plan is made from. ``prints`` are the contents that were looked at, by path; ``room``
-    is how many new videos may be begun, ``failed`` why parts of the folder could not be listed.
+    """What a plan is made from. ``prints`` are the contents that were looked at, by path, empty
+    where that was not possible; ``room`` is how many new videos may be begun, ``failed`` why parts
+    of the folder could not be listed.
     """
 
     found: Sorted
@@ -61,19 +62,33 @@ class Situation(NamedTuple):
     force: bool = False
 
 
-def paths_to_read(found: Sorted, seen: Mapping[str, Look], now: int, settle_ms: int) -> list[str]:
-    """Where the content must be looked at: what has settled, and what may have been moved there,
-    since something of its size is no longer in its place.
+def paths_to_read(
+    found: Sorted, seen: Mapping[str, Look], now: int, settle_ms: int, room: int
+) -> list[str]:
+    """Where the content must be looked at: what may have been moved there, since something of its
+    size is no longer in its place, and what has settled. Of new files no more than can be begun:
+    reading ten thousand of them each minute, while they wait for their turn, would be a load.
     """
     vacated = [*found.gone, *found.missing, *found.changed]
     sizes = {file.look.size for file in vacated if file.fingerprint}
+    paths = [*found.fresh, *(file.path for file in (*found.waiting, *found.changed))]
+    maybe_moved = {path for path in paths if seen[path].size in sizes}
+    new = [*_by_turn(found.waiting), *((path, None) for path in found.fresh)]
+    whole = [path for path, file in new if is_settled(file, seen[path], now, settle_ms)]
+    whole = [path for path in whole if path not in maybe_moved][:room]
+    changed = {
+        file.path for file in found.changed if is_settled(file, seen[file.path], now, settle_ms)
+    }
+    return sorted(maybe_moved | changed | set(whole))
 
-    def must(path: str, file: LibraryFile | None) -> bool:
-        return seen[path].size in sizes or is_settled(file, seen[path], now, settle_ms)
 
-    wanted = [path for path in found.fresh if must(path, None)]
-    wanted += [each.path for each in (*found.waiting, *found.changed) if must(each.path, each)]
-    return sorted(wanted)
+def _by_turn(waiting: Iterable[LibraryFile]) -> list[tuple[str, LibraryFile | None]]:
+    """Files that wait to be taken in: the oldest first, but what could not be read at last."""
+
+    def turn(file: LibraryFile) -> tuple[bool, int, str]:
+        return file.reason == "unreadable", file.created_at, file.path
+
+    return [(file.path, file) for file in sorted(waiting, key=turn)]
 
 
 def planned(situation: Situation) -> Plan:
@@ -97,7 +112,7 @@ def _vacated(situation: Situation) -> Iterator[LibraryFile]:
     yield from situation.found.gone
     yield from situation.found.missing
     for file in situation.found.changed:
-        if situation.prints.get(file.path, file.fingerprint) != file.fingerprint:
+        if situation.prints.get(file.path) not in {None, "", file.fingerprint}:
             yield file
 
 
@@ -116,11 +131,11 @@ def _plan_new(plan: Plan, situation: Situation, moved: Mapping[str, LibraryFile]
     for path in situation.found.fresh:
         if path not in moved:
             _take_in(plan, situation, path, None)
-    for file in sorted(situation.found.waiting, key=lambda each: (each.created_at, each.path)):
-        if file.path in moved:  # it was an old friend who was still on the way
-            plan.add(Act("forgotten", file.path, file))
+    for path, file in _by_turn(situation.found.waiting):
+        if path in moved:  # it was an old friend who was still on the way
+            plan.add(Act("forgotten", path, file))
         else:
-            _take_in(plan, situation, file.path, file)
+            _take_in(plan, situation, path, file)
 
 
 def _take_in(plan: Plan, situation: Situation, path: str, file: LibraryFile | None) -> None:
@@ -131,7 +146,8 @@ def _take_in(plan: Plan, situation: Situation, path: str, file: LibraryFile | No
     elif content:
         _begin(plan, situation, path, file)
     else:
-        plan.add(Act("held", path, file, look, reason="unreadable"))
+        reason = "unreadable" if path in situation.prints else "queue_full"
+        plan.add(Act("held", path, file, look, reason=reason))
 
 
 def _begin(plan: Plan, situation: Situation, path: str, file: LibraryFile | None) -> None:

@@ -117,28 +117,28 @@ class _Run:
 
     async def _situation(self, found: Sorted, listing: Listing, now: int) -> Situation:
         queued = await self.scan.governor.queued(self.context.tenant)
-        options = self.context.job.params
+        options, room = self.context.job.params, max(0, self.scan.queue - queued)
         return Situation(
             found=found,
             seen=listing.seen,
-            prints=await self._read(found, listing, now),
+            prints=await self._read(found, listing, now, room),
             failed=listing.failed,
             now=now,
             settle_ms=self.scan.settle_ms,
-            room=max(0, self.scan.queue - queued),
+            room=room,
             force=bool(options.get("force")),
         )
 
-    async def _read(self, found: Sorted, listing: Listing, now: int) -> dict[str, str]:
-        """The contents that matter, by path."""
-        paths = paths_to_read(found, listing.seen, now, self.scan.settle_ms)
+    async def _read(self, found: Sorted, listing: Listing, now: int, room: int) -> dict[str, str]:
+        """The contents that matter, by path; empty where they cannot be read."""
+        paths = paths_to_read(found, listing.seen, now, self.scan.settle_ms, room)
         prints: dict[str, str] = {}
         for number, path in enumerate(paths):
             place, look = self.standing.place, listing.seen[path]
             prints[path] = await in_thread(fingerprint, place, path, look)
             done = 0.1 + 0.5 * (number + 1) / len(paths)
             await self.context.progress(done, "comparing contents")
-        return {path: content for path, content in prints.items() if content}
+        return prints
 
     async def _apply(self, plan: Plan, now: int) -> int:
         """Do what is planned; answers how much was left for the next time."""

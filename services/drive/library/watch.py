@@ -24,6 +24,7 @@ from shared.clock import Clock
 from shared.contracts.library import Library
 from shared.errors import Conflict, ReelwayError
 from shared.ids import new_id
+from shared.store.keys import tenant_key
 from shared.store.records import Change, Records
 from shared.telemetry.names import Action
 from shared.tenancy import TenantId
@@ -38,6 +39,9 @@ _LONGEST_MS: Final = 300_000
 
 _SHARE: Final = 10
 """Of so many parts of the time, scanning takes at most one."""
+
+_LOST_MS: Final = 3_600_000
+"""After how long a scan of which the ledger knows nothing is asked for again."""
 
 _RETRY_SECONDS: Final = 30.0
 _STILL_MS: Final = 5_000
@@ -95,6 +99,8 @@ class Watch:
         """Ask for every scan that is due; answers how many that were."""
         asked = 0
         for tenant in sorted({root.tenant for root in self.folders.roots}):
+            if not await self.records.exists(tenant_key(tenant)):
+                continue  # nobody could see what is found
             for standing in await self.folders.of(tenant):
                 asked += await self._see_to(tenant, standing)
         return asked
@@ -113,11 +119,17 @@ class Watch:
         return False
 
     async def _is_scanned(self, tenant: TenantId, library: Library) -> bool:
-        """Whether the scan that was asked for last is still to come, or under way."""
-        if not library.scan_job:
-            return False
-        state = (await self.jobs.states(tenant, [library.scan_job])).get(library.scan_job)
-        return state is not None and state not in ENDED
+        """Whether the scan that was asked for last is still to come, or under way. After one that
+        failed, it is not time to try again before the usual.
+        """
+        passed = self.clock() - library.asked_at
+        states = await self.jobs.states(tenant, [library.scan_job] if library.scan_job else [])
+        state = states.get(library.scan_job)
+        if state is None:  # on its way to the ledger, as long as nobody takes it in
+            return 0 <= passed < _LOST_MS and bool(library.scan_job)
+        if state in ENDED - {"succeeded"}:
+            return 0 <= passed < self.times.every_ms
+        return state not in ENDED
 
     async def run(self) -> None:
         """Look again and again, for ever; at once when something has changed."""
@@ -152,14 +164,15 @@ class Watch:
         return ""
 
     async def _follow(self, place: str) -> None:
-        which = await in_thread(_identity, place)
+        which, is_first = await in_thread(_identity, place), True
         async with aclosing(_changes(place)) as changes:
             async for found in changes:
                 is_same = bool(found) or await in_thread(_identity, place) == which
-                if found or not is_same:
+                if found or is_first or not is_same:  # at first: what came before is not told
                     self.touch(place)
                 if not is_same:
                     return
+                is_first = False
 
 
 def _changes(place: str) -> AsyncGenerator[set[tuple[FileChange, str]], None]:

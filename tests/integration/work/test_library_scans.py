@@ -15,11 +15,13 @@ import msgspec
 import pytest
 
 from services.drive.library import folders as folders_module
+from services.drive.library.fingerprint import fingerprint
 from services.drive.library.folders import Folders
 from services.drive.library.scan import scan_step
 from shared.blobs.library import library_location
 from shared.blobs.roots import MARKER, Marker, Root, read_marker
 from shared.blobs.store import Blobs
+from shared.contracts.library import Look
 from shared.errors import Invalid, NotFound
 from shared.store.records import Change, Records, StaleFence
 from shared.store.redis import Store
@@ -76,6 +78,17 @@ async def test_where_nothing_can_be_written_a_person_is_told_what_to_put_there(
     line = plan.detail.rpartition("says ")[2]
     (floor.root / MARKER).write_text(line)
     assert (await floor.scan()).state == "ok"
+
+
+async def test_a_marker_that_was_removed_can_be_put_back_by_hand(floor: Floor) -> None:
+    await _four(floor)
+    before = await floor.videos()
+    (floor.root / MARKER).unlink()
+    plan = await floor.scan()
+    assert plan.state == "marker_missing"
+    (floor.root / MARKER).write_text(plan.detail.partition("it says ")[2].rstrip(")"))
+    assert (await floor.settled())["kept"] == 8
+    assert await floor.videos() == before
 
 
 async def test_a_dry_run_writes_nothing(floor: Floor) -> None:
@@ -201,9 +214,27 @@ async def test_new_videos_are_begun_while_there_is_room(floor: Floor) -> None:
     assert len(floor.asked) == 2
     states = Counter(file.reason for file in (await floor.files()).values())
     assert states == {"": 2, "queue_full": 3}
+    assert sum(bool(file.fingerprint) for file in (await floor.files()).values()) == 2
     await floor.settled()
     await floor.settled()
     assert len(floor.asked) == len(await floor.videos()) == 5
+
+
+async def test_what_cannot_be_read_keeps_nobody_from_its_turn(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(place: str, path: str, look: Look) -> str:
+        return "" if path.startswith("0") else fingerprint(place, path, look)
+
+    monkeypatch.setattr("services.drive.library.scan.fingerprint", unreadable)
+    floor.queue = 1
+    for number in range(3):
+        floor.put(f"{number}.mkv")
+    for _ in range(3):
+        await floor.settled()
+    assert sorted(await floor.by_path()) == ["1.mkv", "2.mkv"]
+    [left] = (await floor.by_path("waiting")).values()
+    assert (left.path, left.reason) == ("0.mkv", "unreadable")
 
 
 async def test_a_library_may_be_mounted_elsewhere(floor: Floor) -> None:

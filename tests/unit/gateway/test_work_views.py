@@ -53,6 +53,17 @@ def test_an_attempt_says_where_how_long_and_how_it_ended() -> None:
     assert (line.outcome, line.error, line.bytes) == ("failed", "broken", 7)
 
 
+@pytest.mark.parametrize(
+    "outcome", ["done", "hit", "failed", "released", "snoozed", "lost", "cancelled"]
+)
+def test_every_outcome_that_the_ledger_knows_can_be_shown(outcome: str) -> None:
+    """As the docstring of ``Span`` has them."""
+    assert f"``{outcome}``" in (Span.__doc__ or "")
+    assert [line.outcome for line in lines(IDLE, span(3, "probe", 1, 2, outcome=outcome))] == [
+        outcome
+    ]
+
+
 def test_the_wait_before_an_attempt_is_told_once() -> None:
     found = lines(
         IDLE,

@@ -32,6 +32,13 @@ async def test_trouble_names_the_kind_but_no_address() -> None:
     assert await health.trouble() == "redis: ConnectionRefusedError"
 
 
+async def test_what_is_not_needed_is_told_and_keeps_no_work_away() -> None:
+    health = Health({"redis": well})
+    health.add("libraries", broken, needed=False)
+    assert await health.trouble() == ""
+    assert [check.name for check in await health.check() if not check.ok] == ["libraries"]
+
+
 async def test_silent_check_costs_its_own_time_only() -> None:
     health = Health({"bus": silent, "redis": well}, timeout=0.01)
     bus, redis = await health.check()
