@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from shared.blobs.info import BlobInfo
 from shared.blobs.library import InPlace, is_in_library
 from shared.blobs.remote import Around
+from shared.blobs.s3_calls import NOTHING
 from shared.blobs.store import PIECE, Blobs
 
 
@@ -25,6 +26,14 @@ class BlobsAndLibraries(Blobs):
     def behind(self, around: Around) -> Blobs:
         """The same with each access to the store itself inside ``around(key)``."""
         return BlobsAndLibraries(self._kept.behind(around), self._in_place)
+
+    async def presigned(
+        self, key: str, seconds: int, method: str = "GET", shown: Mapping[str, str] = NOTHING
+    ) -> str | None:
+        """Where anybody may GET the blob for so long; no store knows what lies in a library."""
+        if is_in_library(key):
+            return None
+        return await super().presigned(key, seconds, method, shown)
 
     async def on_disk(self, location: str) -> Path | None:
         """Where the bytes lie on this machine's disk, if they do."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from services.drive.library.letting_go import refuse
-from shared.blobs.library import FileChanged, FileMissing
+from shared.blobs.library import FileChanged, FileMissing, InPlace
+from shared.blobs.reading import BlobsAndLibraries
 from shared.blobs.roots import MARKER
+from shared.blobs.store import open_blobs
 from shared.contracts.records import JobError, MediaFacts, StepOutput
 from shared.store.keys import video_key
 from shared.store.records import Change
@@ -116,3 +119,19 @@ async def test_a_video_that_failed_once_is_not_refused_for_good(floor: Floor) ->
     failed = msgspec.structs.replace(job, state="failed", error=error)
     await refuse(floor.records, failed, lambda: Change(ACME))
     assert list(await floor.by_path()) == ["a.mkv"]
+
+
+class Signing:
+    """A store that gives addresses of whatever it is asked for."""
+
+    async def address(self, key: str, *_: object) -> str:
+        return f"https://store/{key}"
+
+
+async def test_no_store_is_asked_for_an_address_of_what_it_does_not_have(floor: Floor) -> None:
+    [known] = (await floor.videos()).values()
+    kept = open_blobs("memory:")
+    kept._s3 = cast("Any", Signing())
+    blobs = BlobsAndLibraries(kept, InPlace((), floor._find))
+    assert await blobs.presigned("acme/x", 60) == "https://store/acme/x"
+    assert await blobs.presigned(known.location, 60) is None
