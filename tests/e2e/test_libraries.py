@@ -128,7 +128,10 @@ async def _a_copy_is_deleted_and_stays(
     assert (copy["status"], copy["sha256"]) == ("done", original["sha256"])
     spans = (await client.get(f"/v1/jobs/{file['job']}/timeline"))["items"]
     assert {span["step"]: span["outcome"] for span in spans}["read_frames"] == "hit"
-    assert (await client.call("DELETE", f"/v1/videos/{copy['id']}")).status == 204
+    path = f"/v1/videos/{copy['id']}"
+    assert (await client.call("DELETE", path)).status == 204  # into the trash
+    assert (await _scan(client, library))["counts"] == {"kept": 2}
+    assert (await client.call("DELETE", path, params={"permanent": "true"})).status == 204
     files = f"/v1/libraries/{library}/files"
     await client.until(f"{files}?state=ignored", lambda page: len(page["items"]) == 1)
     assert (await _scan(client, library))["counts"] == {"ignored": 1, "kept": 1}
