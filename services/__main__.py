@@ -6,20 +6,16 @@ and over HTTP (:mod:`services.gateway.cli`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
-from services.catalog.service import CATALOG
-from services.demo import run_demo
-from services.drive.service import DRIVE
-from services.gateway.admin import COMMANDS, run_command
-from services.gateway.cli.run import is_meant, run_client
-from services.gateway.service import GATEWAY
-from services.jobs.service import JOBS
-from services.jobs.simulate import run_simulate
 from shared.host import main as host_main
 from shared.settings import SERVICES
 
-ALL = (CATALOG, DRIVE, JOBS, GATEWAY)
+# Loaded when they are wanted: what one service alone needs takes no memory of the others.
+_SERVICES = {name: f"services.{name}.service:{name.upper()}" for name in SERVICES}
+_COMMANDS = {"demo": "services.demo:run_demo", "simulate": "services.jobs.simulate:run_simulate"}
 _USAGE = f"""\
 usage: reelway [SERVICE ...]              run services (all of them when none is named)
        reelway tenant create NAME [--tier free|premium|enterprise] [--no-auto-approve]
@@ -32,7 +28,7 @@ usage: reelway [SERVICE ...]              run services (all of them when none is
        reelway demo [VIDEO]               show the main job on a video, or on a clip made for it
        reelway simulate [--mix 80/25/5]   what a mix of demand does to waits; --help for more
 
-services: {", ".join(service.name for service in ALL)}
+services: {", ".join(SERVICES)}
 """
 
 
@@ -42,20 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words and words[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_USAGE)
         return
-    if words and words[0] in COMMANDS:
-        sys.exit(run_command(words))
-    if is_meant(words, SERVICES):
-        sys.exit(run_client(words))
-    if words and words[0] == "demo":
-        sys.exit(run_demo(words[1] if len(words) > 1 else ""))
-    if words and words[0] == "simulate":
-        sys.exit(run_simulate(words[1:]))
-    known = {service.name: service for service in ALL}
-    unknown = [word for word in words if word not in known]
-    if unknown:
-        sys.stderr.write(f"reelway: there is no service or command {unknown[0]!r}\n\n{_USAGE}")
-        sys.exit(2)
-    host_main(*(known[word] for word in dict.fromkeys(words)) if words else ALL)
+    unknown = [word for word in words if word not in SERVICES]
+    if not unknown:
+        host_main(*(_loaded(_SERVICES[name]) for name in dict.fromkeys(words or SERVICES)))
+        return
+    if command := _command(words):
+        sys.exit(command())
+    sys.stderr.write(f"reelway: there is no service or command {unknown[0]!r}\n\n{_USAGE}")
+    sys.exit(2)
+
+
+def _command(words: Sequence[str]) -> Callable[[], int] | None:
+    """What these words ask for, if it is a command."""
+    if words[0] == "demo":
+        return lambda: int(_loaded(_COMMANDS["demo"])(words[1] if len(words) > 1 else ""))
+    if words[0] == "simulate":
+        return lambda: int(_loaded(_COMMANDS["simulate"])(words[1:]))
+    admin, client = import_module("services.gateway.admin"), "services.gateway.cli.run"
+    if words[0] in admin.COMMANDS:
+        return lambda: int(admin.run_command(words))
+    if _loaded(f"{client}:is_meant")(words, SERVICES):
+        return lambda: int(_loaded(f"{client}:run_client")(words))
+    return None
+
+
+def _loaded(place: str) -> Any:
+    """The object that is so named: ``module:name``."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from services.jobs.service import JOBS
 from shared.settings import HostSettings, Settings, prefix_of
 from shared.settings_reference import environment_example, settings_table
 
-_SERVICES: Final = (CATALOG, DRIVE, JOBS, GATEWAY)
+ALL: Final = (CATALOG, DRIVE, JOBS, GATEWAY)
 EXAMPLE: Final = Path(".env.example")
 README: Final = Path("README.md")
 BEGIN: Final = "<!-- settings: written by `make examples` -->\n"
@@ -26,7 +26,7 @@ END: Final = "<!-- end of settings -->\n"
 
 def every_type() -> Mapping[str, type[Settings]]:
     """Every type of settings by the prefix of its variables, the host's first."""
-    own = {prefix_of(service.name): service.settings for service in _SERVICES}
+    own = {prefix_of(service.name): service.settings for service in ALL}
     return {prefix_of(""): HostSettings, **own}
 
 

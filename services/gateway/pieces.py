@@ -40,6 +40,7 @@ class Arrival:
     piece_bytes: int = PIECE_BYTES
     ended: ReelwayError | None = None
     _next: bytes = b""
+    _ends: tuple[asyncio.Future[Any], ...] = ()
     _kept: list[Piece] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -58,12 +59,15 @@ class Arrival:
         With a checksum all of it is kept or nothing. Raises why it broke off, and
         :class:`ChecksumMismatch`.
         """
+        waits = (self.hold.stop.wait(), self.leaving.wait())
+        self._ends = tuple(asyncio.ensure_future(each) for each in waits)
         try:
             async with aclosing(body):
                 while await self._look(body):
                     await self._keep_piece(body)
             await self._settle()
         finally:
+            await _over(*self._ends)
             await self._drop()
         if self.ended:
             raise self.ended
@@ -78,17 +82,19 @@ class Arrival:
     async def _read(self, body: AsyncIterator[bytes]) -> bytes:
         """The next bytes; none at the end, and none when it broke off or another shall go on."""
         reading = asyncio.ensure_future(anext(body, b""))
-        ends = [asyncio.ensure_future(each.wait()) for each in (self.hold.stop, self.leaving)]
         try:
-            await asyncio.wait({reading, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if any(each.done() for each in ends):  # also while more is there at once, for ever
+            await asyncio.wait({reading, *self._ends}, return_when=asyncio.FIRST_COMPLETED)
+            if any(
+                each.done() for each in self._ends
+            ):  # also while more is there at once, for ever
                 self.ended = self._why_stopped()
             chunk = reading.result() if reading.done() else b""
         except ReelwayError as error:
             self.ended = error
             return b""
         finally:
-            await _over(reading, *ends)
+            if not reading.done():
+                await _over(reading)
         self._received += len(chunk)
         if self._hash:
             self._hash.update(chunk)

@@ -24,6 +24,20 @@ async def hashed(file: BinaryIO, digest: Digest, at_once: int) -> AsyncIterator[
         yield piece
 
 
+async def gathered(chunks: AsyncIterator[bytes], least: int) -> AsyncIterator[bytes]:
+    """The same bytes in chunks that are not small: handing one over to a store takes its time."""
+    some: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        some.append(chunk)
+        size += len(chunk)
+        if size >= least:
+            yield b"".join(some)
+            some, size = [], 0
+    if some:
+        yield b"".join(some)
+
+
 class CutOff(Exception):
     """The stream ends here, before its end."""
 

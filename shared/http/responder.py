@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, Protocol
 
@@ -27,6 +27,7 @@ from shared.http.errors import BeyondEnd, ClientGone, PreconditionFailed, Stalle
 from shared.http.fields import content_disposition, http_date
 
 PORTION: Final = 1 << 20
+SMALL: Final = 1 << 16
 WRITE_TIMEOUT: Final = 60.0
 SANDBOX: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
 HARMLESS: Final = frozenset(
@@ -169,7 +170,9 @@ async def _send(
         await response.prepare(request)
         await response.write_eof()
         return response
-    async with _opened(content) as file:
+    if (small := await _small(content, plan)) is not None:
+        plan = replace(plan, pieces=(small,))
+    async with _opened(content if small is None else None) as file:
         await response.prepare(request)
         wire = _Wire(request, response, write_timeout)
         try:
@@ -181,11 +184,31 @@ async def _send(
     return response
 
 
+async def _small(content: Content, plan: _Plan) -> bytes | None:
+    """The one small range that was asked for, read in one go: many of them come when one seeks."""
+    path, (first, *more) = content.local_path, plan.pieces
+    if path is None or more or isinstance(first, bytes) or first.stop - first.start > SMALL:
+        return None
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(_disks, _read, path, content.size, first)
+    except OSError as error:
+        raise Unavailable("the content cannot be read at the moment") from error
+
+
+def _read(path: Path, size: int, span: ranges.Partial) -> bytes:
+    with _open(path, size) as file:
+        data = os.pread(file.fileno(), span.stop - span.start, span.start)
+    if len(data) != span.stop - span.start:
+        raise OSError(f"{len(data)} bytes at {span.start}")
+    return data
+
+
 @asynccontextmanager
-async def _opened(content: Content) -> AsyncIterator[BinaryIO | None]:
+async def _opened(content: Content | None) -> AsyncIterator[BinaryIO | None]:
     """The content's file; opened before the head is sent, so that a missing one is an error."""
-    path = content.local_path
-    if path is None:
+    path = content.local_path if content else None
+    if content is None or path is None:
         yield None
         return
     loop = asyncio.get_running_loop()

@@ -41,6 +41,9 @@ they still read of their bodies and waits again, and only then it cancels them."
 LINGERING_SECONDS: Final = 2.0
 """How long an unwanted body is still read, so that the client sees the refusal and not a reset."""
 BACKLOG: Final = 1024
+BODY_BYTES: Final = 128 * 1024
+"""A client is told to wait when twice as many of its bytes are not read yet. aiohttp would take
+half a megabyte, which many uploads at once have twice each: here, and on the way to the store."""
 
 _logger = logging.getLogger(__name__)
 
@@ -101,6 +104,7 @@ async def _bind(
     options: dict[str, Any] = {
         "keepalive_timeout": KEEPALIVE_SECONDS,
         "lingering_time": LINGERING_SECONDS,
+        "read_bufsize": BODY_BYTES,
         "access_log": None,
         "auto_decompress": False,
     }

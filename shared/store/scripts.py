@@ -15,6 +15,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, NoReturn
@@ -54,6 +55,7 @@ class Script:
         object.__setattr__(self, "sha1", digest)
 
 
+@cache
 def read_scripts(package: str, folder: str) -> dict[str, Script]:
     """Every script of a package's folder by name, from a checkout or from a wheel."""
     root = files(package).joinpath(folder)

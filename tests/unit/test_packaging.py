@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from services.__main__ import ALL
+from services.settings_example import ALL
 from shared.settings import SERVICES
 
 ROOT = Path(__file__).parents[2]
