@@ -40,7 +40,8 @@ class Arrival:
     piece_bytes: int = PIECE_BYTES
     ended: ReelwayError | None = None
     _next: bytes = b""
-    _ends: tuple[asyncio.Future[Any], ...] = ()
+    _reader: asyncio.Task[Any] | None = None
+    _was_interrupted: bool = False
     _kept: list[Piece] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,14 +61,16 @@ class Arrival:
         :class:`ChecksumMismatch`.
         """
         waits = (self.hold.stop.wait(), self.leaving.wait())
-        self._ends = tuple(asyncio.ensure_future(each) for each in waits)
+        ends = [asyncio.ensure_future(each) for each in waits]
+        for end in ends:
+            end.add_done_callback(self._interrupt)
         try:
             async with aclosing(body):
                 while await self._look(body):
                     await self._keep_piece(body)
             await self._settle()
         finally:
-            await _over(*self._ends)
+            await _over(*ends)
             await self._drop()
         if self.ended:
             raise self.ended
@@ -81,24 +84,35 @@ class Arrival:
 
     async def _read(self, body: AsyncIterator[bytes]) -> bytes:
         """The next bytes; none at the end, and none when it broke off or another shall go on."""
-        reading = asyncio.ensure_future(anext(body, b""))
+        if self._is_stopped():  # also while more is there at once, for ever
+            self.ended = self._why_stopped()
+            return b""
+        self._reader = asyncio.current_task()
         try:
-            await asyncio.wait({reading, *self._ends}, return_when=asyncio.FIRST_COMPLETED)
-            if any(
-                each.done() for each in self._ends
-            ):  # also while more is there at once, for ever
-                self.ended = self._why_stopped()
-            chunk = reading.result() if reading.done() else b""
+            chunk = await anext(body, b"")
         except ReelwayError as error:
             self.ended = error
             return b""
+        except asyncio.CancelledError:
+            if not self._was_interrupted or self._reader is None or self._reader.uncancel():
+                raise
+            self.ended = self._why_stopped()
+            return b""
         finally:
-            if not reading.done():
-                await _over(reading)
+            self._reader = None
         self._received += len(chunk)
         if self._hash:
             self._hash.update(chunk)
         return chunk
+
+    def _interrupt(self, ending: asyncio.Future[Any]) -> None:
+        """Who waits for the next bytes waits no longer."""
+        if not ending.cancelled() and self._reader is not None:
+            self._was_interrupted = True
+            self._reader.cancel()
+
+    def _is_stopped(self) -> bool:
+        return self.hold.stop.is_set() or self.leaving.is_set()
 
     def _why_stopped(self) -> ReelwayError:
         if self.hold.stop.is_set():
