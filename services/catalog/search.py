@@ -122,8 +122,8 @@ class CaptionIndex:
         captions = await self._records.get(Captions, captions_key(tenant, video_id))
         video = await self._records.get(Video, video_key(tenant, video_id))
         self._writer.delete_documents_by_term("video", _owned(tenant, video_id))
-        is_shown = captions and video and not video.trashed_at
-        for caption in captions.captions if captions and is_shown else ():
+        is_trashed = video is not None and video.trashed_at
+        for caption in captions.captions if captions and not is_trashed else ():
             self._writer.add_document(_document(tenant, video_id, caption))
 
     def _commit(self) -> None:

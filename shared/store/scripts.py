@@ -55,7 +55,6 @@ class Script:
         object.__setattr__(self, "sha1", digest)
 
 
-@cache
 def read_scripts(package: str, folder: str) -> dict[str, Script]:
     """Every script of a package's folder by name, from a checkout or from a wheel."""
     root = files(package).joinpath(folder)
@@ -64,6 +63,10 @@ def read_scripts(package: str, folder: str) -> dict[str, Script]:
         for entry in sorted(root.iterdir(), key=lambda entry: entry.name)
         if (name := entry.name.removesuffix(".lua")) != entry.name
     }
+
+
+_read_once = cache(read_scripts)
+"""For those who call them, of whom there are many in a process."""
 
 
 def _assembled(root: Traversable, text: str, included: set[str]) -> str:
@@ -89,7 +92,7 @@ class Scripts:
         errors: Mapping[str, Refusal] | None = None,
     ) -> None:
         self._store = store
-        self._scripts = read_scripts(package, folder)
+        self._scripts = _read_once(package, folder)
         self._errors = {**STANDARD, **(errors or {})}
 
     @property

@@ -51,7 +51,7 @@ async def test_a_schedule_reads_the_captions_again(
     after = (await client.get(f"/v1/videos/{video}/captions"))["items"]
     assert [each["id"] for each in after] == [each["id"] for each in before]
 
-    assert (await client.call("DELETE", f"/v1/videos/{video}")).status < 300
+    assert (await client.call("DELETE", f"/v1/videos/{video}?permanent=true")).status < 300
     _due_now(stack, tenant)
     gone = await client.until(NIGHTLY, lambda schedule: not schedule["enabled"])
     assert (gone["last_outcome"], gone["next_at"]) == ("subject_gone", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ from shared.store.records import Records
 from shared.tenancy import TenantId, tenant_id
 
 ACME, OTHER = tenant_id("acme"), tenant_id("other")
+R = TypeVar("R", bound=Record)
 
 
 class FakeCatalog:
@@ -52,8 +53,8 @@ class FakeCatalog:
         self.indexes[videos_index(tenant)].discard(video)
         self.changed.append((tenant, video))
 
-    async def get(self, type_: type[Captions], key: str) -> Captions | None:
-        self.reads += 1
+    async def get(self, type_: type[R], key: str) -> R | None:
+        self.reads += type_ is Captions
         found = self.records.get(key)
         assert found is None or isinstance(found, type_)
         return found
