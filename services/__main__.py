@@ -18,7 +18,8 @@ _SERVICES = {name: f"services.{name}.service:{name.upper()}" for name in SERVICE
 _COMMANDS = {"demo": "services.demo:run_demo", "simulate": "services.jobs.simulate:run_simulate"}
 _USAGE = f"""\
 usage: reelway [SERVICE ...]              run services (all of them when none is named)
-       reelway tenant create NAME [--tier free|premium|enterprise] [--no-auto-approve]
+       reelway tenant create NAME [--tier free|premium|enterprise] [--max-bytes 500G]
+       reelway tenant change NAME [--tier …] [--max-bytes …] [--no-auto-approve]
        reelway tenant list
        reelway key create TENANT [--name TEXT] [--read-only]
        reelway key revoke KEY_OR_PREFIX
