@@ -53,8 +53,13 @@ class CaptionIndex:
         """
         task = asyncio.create_task(self._catch_up(), name="caption index")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked hears of it, or is gone
 
     async def follow(self, every: float = 30.0) -> None:
         """Build the index and keep up with the changes, for ever, so that no search finds much

@@ -95,7 +95,8 @@ class Keeper(Makers):
     def left(self) -> list[str]:
         """Every blob."""
         home = self.folder.parent / "blobs"
-        return sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
+        files = [Path(here, name) for here, _, names in os.walk(home) for name in names]
+        return sorted(str(path.relative_to(home)) for path in files)
 
     def of(self, job: Job) -> set[str]:
         """The files that a job rests on."""
