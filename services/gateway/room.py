@@ -54,7 +54,7 @@ class Room:
         if left == 0:
             raise StorageFull(
                 "nothing is taken in for want of space",
-                hint="what has arrived is kept; go on when there is room again",
+                hint="try again when there is room; what has arrived of an upload in pieces is kept",
             )
         return left
 

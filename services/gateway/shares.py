@@ -28,7 +28,8 @@ WINDOW_SECONDS: Final = 900
 """A password may be tried so often in so long a time."""
 LOG_KEPT: Final = 1000
 
-_ROUNDS: Final = 5
+_ROUNDS: Final = 50
+"""Many may come by one link at once, and it must be possible to take it back while they do."""
 _COST: Final = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 """scrypt (RFC 7914): 16 MiB and some 50 ms for a try."""
 

@@ -154,3 +154,12 @@ async def test_a_video_has_a_hundred_links_at_most(desk: Desk) -> None:
         await desk.share()
     with pytest.raises(Conflict):
         await desk.share()
+
+
+async def test_a_link_can_be_taken_back_while_many_use_it(desk: Desk) -> None:
+    share, token = await desk.share()
+    views = [desk.shares.view(share, "") for _ in range(20)]
+    ends = await asyncio.gather(*views, desk.shares.revoke(share), return_exceptions=True)
+    assert not [end for end in ends if isinstance(end, BaseException)]
+    with pytest.raises(Gone):
+        await desk.shares.by_token(token)
