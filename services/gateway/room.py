@@ -54,7 +54,7 @@ class Room:
         if left == 0:
             raise StorageFull(
                 "nothing is taken in for want of space",
-                hint="try again when there is room; what has arrived of an upload in pieces is kept",
+                hint="try again when there is room; what has arrived in pieces is kept",
             )
         return left
 
