@@ -107,8 +107,7 @@ def _finish(first: Path, goal: Path, size: int) -> None:
     if not first.exists() and goal.exists():
         return
     found = first.stat().st_size
-    if found < size:
+    if found != size:
         raise FileNotFoundError(f"{found} of {size} bytes are there")
-    os.truncate(first, size)
     first.replace(goal)
     flush_to_disk(goal)
